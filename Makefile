@@ -1,0 +1,80 @@
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-one lint format types mypy pyright docs clean
+
+# Extra arguments for pytest: make test ARGS="-k stop -x"
+ARGS ?=
+# Quiet twice: errors only.
+PIP_INSTALL := -m pip install -qq --disable-pip-version-check
+
+help:
+	@echo "make demo      run the approval example in a fresh environment"
+	@echo "make test      run the tests on every Python found (ARGS=... goes to pytest)"
+	@echo "make test-one  run the tests on the first Python found"
+	@echo "make lint      ruff: rules and format;  make format repairs"
+	@echo "make types     mypy and pyright, both strict"
+	@echo "make docs      build the documentation into site/"
+	@echo "make clean     remove what the other targets made"
+
+# --- environments: a stamp is as new as its last install, so pip runs only when pyproject.toml changed ---
+
+.venv/bin/python:
+	python="$$(scripts/interpreters.sh | sed -n 1p)" && "$$python" -m venv .venv
+
+.venv/.installed: pyproject.toml | .venv/bin/python
+	.venv/bin/python $(PIP_INSTALL) -e .
+	touch $@
+
+.venv/.installed-dev: pyproject.toml | .venv/bin/python
+	.venv/bin/python $(PIP_INSTALL) -e '.[test,lint,docs]'
+	touch .venv/.installed $@
+
+.venvs/%/.installed: pyproject.toml
+	test -x .venvs/$*/bin/python || "$(PYTHON)" -m venv .venvs/$*
+	.venvs/$*/bin/python $(PIP_INSTALL) -e '.[test]'
+	touch $@
+
+# --- what a person runs ---
+
+demo: .venv/.installed
+	@mkdir -p .demo
+	.venv/bin/python examples/approval_workflow.py --db .demo/approval.db
+
+# $(1): the paths of the interpreters, one a line. All are run, one after another, even when one fails.
+define run_tests
+	@pythons="$(1)" || exit 1; failed=""; \
+	while IFS= read -r python <&3; do \
+	    version="$$("$$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')"; \
+	    echo "== Python $$version: $$python"; \
+	    if ! { $(MAKE) --no-print-directory ".venvs/$$version/.installed" PYTHON="$$python" \
+	        && ".venvs/$$version/bin/python" -m pytest $(ARGS); }; then failed="$$failed $$version"; fi; \
+	done 3<<<"$$pythons"; \
+	if [ -n "$$failed" ]; then echo "Tests failed on Python:$$failed" >&2; exit 1; fi
+endef
+
+test:
+	$(call run_tests,$$(scripts/interpreters.sh))
+
+test-one:
+	$(call run_tests,$$(scripts/interpreters.sh | sed -n 1p))
+
+lint: .venv/.installed-dev
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+
+format: .venv/.installed-dev
+	.venv/bin/ruff check --fix .
+	.venv/bin/ruff format .
+
+types: mypy pyright
+
+mypy pyright: .venv/.installed-dev
+	.venv/bin/$@
+
+docs: .venv/.installed-dev
+	.venv/bin/mkdocs build --strict
+
+clean:
+	rm -rf .venv .venvs .demo site dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,172 @@
+"""What a journal is made of: frozen facts, each something that happened to a thread."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple, TypeAlias
+
+from taf.state.agent_state import Ask
+from taf.state.channel import Op
+from taf.state.interrupts import InterruptKind, InterruptRecord
+from taf.state.schema import Write
+
+
+class Task(NamedTuple):
+    """One node that is to run. ``key`` is its name within the step; ``overlay`` what a ``Send`` laid over the state."""
+
+    node: str
+    key: str
+    overlay: Mapping[str, Any] | None = None
+
+
+class Output(NamedTuple):
+    """What a node returned, before it is joined with the state. ``goto`` (None: its edges) comes from a ``Command``."""
+
+    key: str
+    node: str
+    writes: tuple[Write, ...] = ()
+    goto: tuple[Task, ...] | None = None
+    ask: Ask | None = None
+
+
+class Ran(NamedTuple):
+    """A node that ran in a step, and what it changed."""
+
+    node: str
+    key: str
+    ops: tuple[Op, ...]
+
+
+class Entry(NamedTuple):
+    """What a node got from ``task()`` (``kind`` "task") or from a human ("answer", "reject"), in its order of asking."""
+
+    kind: str
+    name: str
+    value: Any
+
+
+class Partial(NamedTuple):
+    """Something a node emitted before it was done."""
+
+    node: str
+    attempt: int
+    key: str | None
+    value: Any
+
+
+class Started(NamedTuple):
+    """A pass began: the input is in ``ops``, what runs first in ``frontier``."""
+
+    run_id: str
+    ops: tuple[Op, ...]
+    frontier: tuple[Task, ...]
+    graph: str = ""
+
+
+class Stepped(NamedTuple):
+    """A step was done, by all its nodes."""
+
+    ran: tuple[Ran, ...]
+    frontier: tuple[Task, ...]
+    asks: tuple[tuple[str, str, Ask], ...] = ()
+    carried: tuple[Task, ...] = ()
+    joins: Mapping[str, tuple[str, ...]] | None = None
+
+
+class TaskRecorded(NamedTuple):
+    """A ``task()`` inside a node has its result."""
+
+    key: str
+    node: str
+    position: int
+    entry: Entry
+
+
+class Paused(NamedTuple):
+    """The run waits for a human. ``finished`` are the nodes of the step that are done already."""
+
+    kind: InterruptKind
+    node: str
+    reason: str
+    records: tuple[InterruptRecord, ...]
+    finished: tuple[Output, ...] = ()
+
+
+class Answered(NamedTuple):
+    """A human closed an interrupt. ``frontier`` is what runs next where the answer changed that."""
+
+    record: InterruptRecord
+    entry: Entry | None = None
+    frontier: tuple[Task, ...] | None = None
+    ops: tuple[Op, ...] = ()
+
+
+class Reopened(NamedTuple):
+    """An answer turned out not to fit the question, which is open again."""
+
+    record: InterruptRecord
+    why: str
+
+
+class Resumed(NamedTuple):
+    """A run goes on."""
+
+    run_id: str
+    ops: tuple[Op, ...] = ()
+
+
+class Stopped(NamedTuple):
+    """The run was stopped, or a pause was cancelled; open interrupts are withdrawn."""
+
+    run_id: str
+    reason: str
+    node: str | None
+    finished: tuple[Output, ...] = ()
+    partials: tuple[Partial, ...] = ()
+    unwinding: tuple[str, ...] = ()
+
+
+class Completed(NamedTuple):
+    """The pass is at its end."""
+
+
+class Failed(NamedTuple):
+    """A node, a router or the recursion limit ended the run."""
+
+    error: str
+    message: str
+    node: str | None
+    finished: tuple[Output, ...] = ()
+
+
+class Updated(NamedTuple):
+    """The state was changed from outside. With a ``frontier`` the thread was put elsewhere in its graph."""
+
+    ops: tuple[Op, ...]
+    node: str | None = None
+    frontier: tuple[Task, ...] | None = None
+
+
+class Forked(NamedTuple):
+    """The thread began as a copy of another one's checkpoint; ``run`` is that one's stored form, without its values."""
+
+    source: str
+    sequence: int
+    run: Any
+    ops: tuple[Op, ...]
+
+
+Fact: TypeAlias = (
+    Started
+    | Stepped
+    | TaskRecorded
+    | Paused
+    | Answered
+    | Reopened
+    | Resumed
+    | Stopped
+    | Completed
+    | Failed
+    | Updated
+    | Forked
+)

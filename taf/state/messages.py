@@ -1,0 +1,86 @@
+"""Messages: what people, models and tools said on a thread. They are frozen; make a new one to change one."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal, NoReturn, TypeAlias
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
+
+from taf.ids import new_id
+
+
+class FrozenList(list[Any]):
+    """A list that refuses to change, so that a message which is shared between states stays what it was."""
+
+    def _refuse(self, *_: Any, **__: Any) -> NoReturn:
+        raise TypeError("A message is frozen: make a new one with message.model_copy(update={...}).")
+
+    append = extend = insert = remove = pop = clear = sort = reverse = _refuse
+    __setitem__ = __delitem__ = __iadd__ = __imul__ = _refuse  # type: ignore[assignment]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return FrozenList, (list(self),)
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class TextBlock(_Frozen):
+    """A piece of text."""
+
+    type: Literal["text"] = "text"
+    text: str
+
+
+class MediaBlock(_Frozen):
+    """An image, a sound or a file, by address or as base64 text."""
+
+    type: Literal["media"] = "media"
+    media_type: str
+    url: str | None = None
+    data: str | None = None
+
+
+class ToolCallBlock(_Frozen):
+    """A model asks for a tool."""
+
+    type: Literal["tool_call"] = "tool_call"
+    id: str
+    name: str
+    arguments: dict[str, JsonValue] = Field(default_factory=dict)
+
+
+class ToolResultBlock(_Frozen):
+    """What a tool returned, for the call of that id."""
+
+    type: Literal["tool_result"] = "tool_result"
+    call_id: str
+    text: str
+    is_error: bool = False
+
+
+Block: TypeAlias = Annotated[TextBlock | MediaBlock | ToolCallBlock | ToolResultBlock, Field(discriminator="type")]
+
+
+class Message(BaseModel):
+    """One message. ``content`` is a text, or a list of blocks for anything richer."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    __taf_exact__: ClassVar[bool] = True
+
+    id: str = Field(default_factory=new_id)
+    role: str = "user"
+    content: str | Annotated[list[Block], AfterValidator(FrozenList)] = ""
+    name: str | None = None
+
+    @classmethod
+    def text_message(cls, text: str, role: str = "user") -> Message:
+        """Make a message of plain text: ``Message.text_message("hello").content == "hello"``."""
+        return cls(role=role, content=text)
+
+    def text(self) -> str:
+        """Return what is text in the content, joined."""
+        if isinstance(self.content, str):
+            return self.content
+        return "".join(block.text for block in self.content if isinstance(block, TextBlock))

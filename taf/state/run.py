@@ -1,0 +1,303 @@
+"""A thread as the fold over its facts: ``evolve`` takes one more, ``replay`` takes many."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from enum import StrEnum
+from functools import reduce
+from typing import Any, NamedTuple
+
+from taf.state.agent_state import Ask
+from taf.state.execution import ExecutionMeta, ExecutionStatus, Move, advance
+from taf.state.facts import (
+    Answered,
+    Completed,
+    Entry,
+    Fact,
+    Failed,
+    Forked,
+    Output,
+    Partial,
+    Paused,
+    Reopened,
+    Resumed,
+    Started,
+    Stepped,
+    Stopped,
+    Task,
+    TaskRecorded,
+    Updated,
+)
+from taf.state.interrupts import InterruptKind, InterruptRecord
+from taf.state.schema import StateSchema, Values
+
+
+class Stage(StrEnum):
+    """Where a run stands within a step."""
+
+    ENTER = "enter"  # breakpoints before the frontier are still to be seen
+    INSIDE = "inside"  # they are passed: the nodes may run
+    LEAVE = "leave"  # a step was just done: breakpoints behind it are still to be seen
+
+
+class Details(NamedTuple):
+    """What is empty while a run just goes on."""
+
+    interrupts: tuple[InterruptRecord, ...] = ()
+    finished: Mapping[str, Output] = {}
+    memo: Mapping[str, Mapping[int, Entry]] = {}
+    carried: tuple[Task, ...] = ()
+    asks: tuple[tuple[str, str, Ask], ...] = ()
+    settled: tuple[tuple[str, str, Any], ...] = ()
+    joins: Mapping[str, tuple[str, ...]] = {}
+    partials: tuple[Partial, ...] = ()
+    node: str | None = None
+    reason: str | None = None
+    error: str | None = None
+
+
+NOTHING = Details()
+
+
+class Run(NamedTuple):
+    """A thread after some of its facts. Never changed: ``evolve`` makes the next one."""
+
+    thread_id: str
+    values: Values = {}
+    status: ExecutionStatus = ExecutionStatus.IDLE
+    run_id: str = ""
+    sequence: int = 0
+    step: int = 0
+    node: str | None = None
+    frontier: tuple[Task, ...] = ()
+    visit: int = 0
+    stage: Stage = Stage.ENTER
+    ran: tuple[str, ...] = ()
+    details: Details = NOTHING
+
+    def meta(self) -> ExecutionMeta:
+        """Return how the thread stands, as nodes and callers see it."""
+        details = self.details
+        is_paused = self.status.is_interrupted
+        return ExecutionMeta(
+            status=self.status,
+            thread_id=self.thread_id,
+            run_id=self.run_id,
+            step=self.step,
+            current_node=self.node,
+            interrupted_node=details.node if is_paused else None,
+            interrupt_reason=details.reason if is_paused else None,
+            error=details.error,
+        )
+
+
+def width(fact: Fact) -> int:
+    """Return how many events a fact is told as: a step is told once for each of its nodes."""
+    return max(1, len(fact.ran)) if type(fact) is Stepped else 1
+
+
+def evolve(schema: StateSchema, run: Run, fact: Fact) -> Run:
+    """Return the run after one more fact. Raise ``InvalidTransitionError``, and change nothing, for one that cannot be."""
+    return _EVOLVE[type(fact)](schema, run, fact)
+
+
+def replay(schema: StateSchema, run: Run, facts: Iterable[Fact]) -> Run:
+    """Return the run after many more facts."""
+    return reduce(lambda current, fact: evolve(schema, current, fact), facts, run)
+
+
+def _started(schema: StateSchema, run: Run, fact: Started) -> Run:
+    sequence = run.sequence + 1
+    return run._replace(
+        status=advance(run.status, Move.START),
+        values=schema.apply(run.values, fact.ops, sequence),
+        run_id=fact.run_id,
+        sequence=sequence,
+        step=0,
+        node=None,
+        frontier=fact.frontier,
+        visit=sequence,
+        stage=Stage.ENTER,
+        ran=(),
+        details=NOTHING,
+    )
+
+
+def _stepped(schema: StateSchema, run: Run, fact: Stepped) -> Run:
+    ran, frontier, asks, carried, joins = fact
+    sequence = run.sequence + (len(ran) or 1)
+    values = run.values
+    for _, _, ops in ran:
+        if ops:
+            values = schema.apply(values, ops, sequence)
+    details = run.details
+    if details is not NOTHING or asks or carried or joins:
+        kept = details.joins if joins is None else joins
+        details = Details(asks=asks, carried=carried, joins=kept) if asks or carried or kept else NOTHING
+    return Run(
+        run.thread_id,
+        values,
+        advance(run.status, Move.PROGRESS),
+        run.run_id,
+        sequence,
+        run.step + 1,
+        ran[-1].node if ran else run.node,
+        frontier,
+        sequence,
+        Stage.LEAVE,
+        (ran[0].node,) if len(ran) == 1 else tuple(dict.fromkeys(one.node for one in ran)),
+        details,
+    )
+
+
+def _task_recorded(schema: StateSchema, run: Run, fact: TaskRecorded) -> Run:
+    return run._replace(
+        status=advance(run.status, Move.PROGRESS),
+        sequence=run.sequence + 1,
+        details=run.details._replace(memo=_with_entry(run.details.memo, fact.key, fact.position, fact.entry)),
+    )
+
+
+def _with_entry(
+    memo: Mapping[str, Mapping[int, Entry]], key: str, position: int, entry: Entry
+) -> Mapping[str, Mapping[int, Entry]]:
+    return {**memo, key: {**memo.get(key, {}), position: entry}}
+
+
+def _paused(schema: StateSchema, run: Run, fact: Paused) -> Run:
+    is_after = fact.kind is InterruptKind.AFTER
+    known = {record.id for record in fact.records}
+    still_open = tuple(record for record in run.details.interrupts if record.id not in known)
+    return run._replace(
+        status=advance(run.status, Move.PAUSE_AFTER if is_after else Move.PAUSE_BEFORE),
+        sequence=run.sequence + 1,
+        node=fact.node,
+        details=run.details._replace(
+            interrupts=still_open + fact.records,
+            finished={**run.details.finished, **{output.key: output for output in fact.finished}},
+            asks=(),
+            node=fact.node,
+            reason=fact.reason,
+        ),
+    )
+
+
+def _answered(schema: StateSchema, run: Run, fact: Answered) -> Run:
+    record, entry, frontier, ops = fact
+    details = run.details
+    memo = details.memo
+    if entry is not None and record.task is not None:
+        memo = _with_entry(memo, record.task, record.position, entry)
+    settled = details.settled
+    if record.task is None:
+        settled = (*settled, (record.node, record.reason, record.data))
+    sequence = run.sequence + 1
+    return run._replace(
+        status=advance(run.status, Move.ANSWER),
+        values=schema.apply(run.values, ops, sequence) if ops else run.values,
+        sequence=sequence,
+        frontier=run.frontier if frontier is None else frontier,
+        details=details._replace(
+            interrupts=tuple(other for other in details.interrupts if other.id != record.id),
+            memo=memo,
+            settled=settled,
+        ),
+    )
+
+
+def _reopened(schema: StateSchema, run: Run, fact: Reopened) -> Run:
+    record, details = fact.record, run.details
+    assert record.task is not None
+    entries = {p: e for p, e in details.memo.get(record.task, {}).items() if p != record.position}
+    return run._replace(
+        status=advance(run.status, Move.PROGRESS),
+        sequence=run.sequence + 1,
+        details=details._replace(
+            interrupts=(*details.interrupts, record), memo={**details.memo, record.task: entries}
+        ),
+    )
+
+
+def _resumed(schema: StateSchema, run: Run, fact: Resumed) -> Run:
+    sequence = run.sequence + 1
+    was_before = run.status is ExecutionStatus.INTERRUPTED_BEFORE
+    was_after = run.status is ExecutionStatus.INTERRUPTED_AFTER
+    stage = Stage.INSIDE if was_before else Stage.ENTER if was_after else run.stage
+    return run._replace(
+        status=advance(run.status, Move.RESUME),
+        values=schema.apply(run.values, fact.ops, sequence) if fact.ops else run.values,
+        run_id=fact.run_id,
+        sequence=sequence,
+        stage=stage,
+        details=run.details._replace(node=None, reason=None, error=None, partials=()),
+    )
+
+
+def _stopped(schema: StateSchema, run: Run, fact: Stopped) -> Run:
+    details = run.details
+    finished = {**details.finished, **{output.key: output for output in fact.finished}}
+    guards_ask_again = run.status is ExecutionStatus.INTERRUPTED_BEFORE or run.stage is Stage.ENTER
+    return run._replace(
+        status=advance(run.status, Move.STOP),
+        sequence=run.sequence + 1,
+        stage=Stage.ENTER if guards_ask_again and not finished and not details.memo else run.stage,
+        details=details._replace(
+            interrupts=(), finished=finished, partials=fact.partials, node=None, reason=fact.reason
+        ),
+    )
+
+
+def _completed(schema: StateSchema, run: Run, fact: Completed) -> Run:
+    return run._replace(
+        status=advance(run.status, Move.COMPLETE), sequence=run.sequence + 1, frontier=(), details=NOTHING
+    )
+
+
+def _failed(schema: StateSchema, run: Run, fact: Failed) -> Run:
+    finished = {**run.details.finished, **{output.key: output for output in fact.finished}}
+    return run._replace(
+        status=advance(run.status, Move.FAIL),
+        sequence=run.sequence + 1,
+        node=fact.node or run.node,
+        details=run.details._replace(finished=finished, error=f"{fact.error}: {fact.message}"),
+    )
+
+
+def _updated(schema: StateSchema, run: Run, fact: Updated) -> Run:
+    sequence = run.sequence + 1
+    after = run._replace(values=schema.apply(run.values, fact.ops, sequence), sequence=sequence)
+    if fact.frontier is None:
+        return after._replace(status=advance(run.status, Move.UPDATE))
+    return after._replace(
+        status=advance(run.status, Move.REPOSITION),
+        node=fact.node,
+        frontier=fact.frontier,
+        visit=sequence,
+        stage=Stage.ENTER,
+        ran=(),
+        details=NOTHING,
+    )
+
+
+def _forked(schema: StateSchema, run: Run, fact: Forked) -> Run:
+    source: Run = fact.run
+    sequence = run.sequence + 1
+    return source._replace(
+        thread_id=run.thread_id, values=schema.apply({}, fact.ops, sequence), sequence=sequence
+    )
+
+
+_EVOLVE: dict[type, Callable[[StateSchema, Run, Any], Run]] = {
+    Started: _started,
+    Stepped: _stepped,
+    TaskRecorded: _task_recorded,
+    Paused: _paused,
+    Answered: _answered,
+    Reopened: _reopened,
+    Resumed: _resumed,
+    Stopped: _stopped,
+    Completed: _completed,
+    Failed: _failed,
+    Updated: _updated,
+    Forked: _forked,
+}

@@ -1,0 +1,253 @@
+"""A state model, read once: its channels, and how updates become the changes that are stored and applied."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, cast
+
+from pydantic import BaseModel, ValidationError
+
+from taf.errors import ConfigError, InvalidUpdateError, StateError, UpdateConflictError, nearest
+from taf.state.agent_state import AgentState
+from taf.state.channel import MISSING, Channel, Op, channel_for, open_channel
+from taf.state.growing import Growing
+from taf.state.messages import Message
+from taf.state.view import ViewFactory, parts
+
+Values = Mapping[str, Any]
+
+
+class Write(NamedTuple):
+    """What one node wants of one field: ``value`` joined by the reducer, or (``is_whole``) in place of what is there."""
+
+    field: str
+    value: Any
+    is_whole: bool = False
+
+
+class StateSchema:
+    """The channels of a state model, and the rules that lead from updates to changes."""
+
+    def __init__(self, model: type[BaseModel]) -> None:
+        if not (isinstance(cast("object", model), type) and issubclass(model, BaseModel)):
+            raise ConfigError(f"The state has to be a pydantic model class, not {model!r}.")
+        self.model = model
+        self.is_open = model is AgentState or model.model_config.get("extra") == "allow"
+        self.channels: dict[str, Channel] = {
+            name: channel_for(model, name, field) for name, field in model.model_fields.items()
+        }
+        self._messages = "context" if "context" in self.channels and "messages" not in self.channels else "messages"
+        self._is_validated_whole = bool(model.__pydantic_decorators__.model_validators)
+        self.view = ViewFactory(self)
+
+    # -- making states -----------------------------------------------------------------------------
+
+    def defaults(self) -> dict[str, Any]:
+        """Return the values that a new thread starts with: those of the fields that have a default."""
+        fields = self.model.model_fields.items()
+        return {n: f.get_default(call_default_factory=True, validated_data={}) for n, f in fields if not f.is_required()}
+
+    def missing(self, values: Values) -> list[str]:
+        """Return the required fields that have no value yet."""
+        return [name for name in self.channels if name not in values]
+
+    def state(self, values: Values, meta: Any) -> Any:
+        """Return an instance of the model that its reader owns."""
+        plain = {name: self.channel(name).detached(value) for name, value in values.items()}
+        state = self.model.model_construct(**plain)
+        if isinstance(state, AgentState):
+            state._meta = meta  # pyright: ignore[reportPrivateUsage]
+        return state
+
+    def channel(self, name: str) -> Channel:
+        """Return the channel of a field; in an open state every name has one."""
+        return self.channels.get(name) or open_channel(name)
+
+    # -- updates → writes --------------------------------------------------------------------------
+
+    def writes(self, update: Any, who: str, error: type[StateError] = InvalidUpdateError) -> list[Write]:
+        """Read an update, whatever form it has. ``who`` begins the sentence of an error."""
+        if type(update) is dict:
+            return self._writes_of_dict(cast("dict[str, Any]", update), who, error)
+        if update is None:
+            return []
+        if isinstance(update, self.model):
+            raise AssertionError("a state is read by writes_of_state, which needs the values it changed")
+        if isinstance(update, Message) or self._is_messages(update):
+            return self._writes_of_dict({self._messages: update}, who, error)
+        if isinstance(update, Mapping):
+            return self._writes_of_dict(dict(cast("Mapping[str, Any]", update)), who, error)
+        raise error(
+            f"{who} {type(update).__name__}. Return a dict of fields, the state, a Message, a list of messages, "
+            "a Command, or None."
+        )
+
+    @staticmethod
+    def _is_messages(update: Any) -> bool:
+        return isinstance(update, list) and all(isinstance(m, Message) for m in cast("list[Any]", update))
+
+    def _writes_of_dict(self, update: dict[str, Any], who: str, error: type[StateError]) -> list[Write]:
+        found: list[Write] = []
+        channels = self.channels
+        for name, value in update.items():
+            channel = channels.get(name)
+            if channel is None:
+                channel = self._undeclared(name, who, error)
+            found.append(Write(channel.name, self._checked(channel, value, who, error)))
+        return found
+
+    def _checked(self, channel: Channel, value: Any, who: str, error: type[StateError], whole: bool = False) -> Any:
+        try:
+            return channel.whole(value) if whole else channel.checked(value)
+        except ValidationError as invalid:
+            first = invalid.errors(include_url=False)[0]
+            where = ".".join(str(part) for part in (channel.name, *first["loc"]))
+            raise error(f'{who} a value that does not fit field "{where}": {first["msg"]}.') from invalid
+        except TypeError as wrong:
+            raise error(f'{who} a value that does not fit field "{channel.name}": {wrong}.') from wrong
+
+    def _undeclared(self, name: Any, who: str, error: type[StateError]) -> Channel:
+        if name == "messages" and self._messages == "context":
+            return self.channels["context"]
+        if not isinstance(name, str):
+            raise error(f"{who} the key {name!r}; keys are names of fields.")
+        if self.is_open:
+            return open_channel(name)
+        fields = ", ".join(self.channels)
+        raise error(
+            f'{who} "{name}", which is no field of {self.model.__name__}.{nearest(name, self.channels)} '
+            f"Its fields: {fields}."
+        )
+
+    def writes_of_state(self, before: Values, state: BaseModel, who: str) -> list[Write]:
+        """Return the fields that a returned state changed: they are set, never reduced twice.
+
+        A view was changed in place, so all its fields count. Of a fresh state those count that it was made with,
+        and those that differ from their default.
+        """
+        now = parts(state)
+        is_view = isinstance(state, self.view.type)
+        found: list[Write] = []
+        for name, value in now.items():
+            old = before.get(name, MISSING)
+            if value is old or not (is_view or self._was_given(state, name, value)):
+                continue
+            channel = self.channels.get(name) or self._undeclared(name, who, InvalidUpdateError)
+            changed = channel.changes(old, self._checked(channel, channel.plain(value), who, InvalidUpdateError, True))
+            found.extend(self._write_of(op) for op in changed)
+        if is_view:
+            found.extend(Write(name, MISSING, True) for name in before if name not in now and name not in self.channels)
+        return found
+
+    def _was_given(self, state: BaseModel, name: str, value: Any) -> bool:
+        field = self.model.model_fields.get(name)
+        if field is None or name in state.model_fields_set or field.is_required():
+            return True
+        return bool(value != field.get_default(call_default_factory=True, validated_data={}))
+
+    def _write_of(self, op: Op) -> Write:
+        channel = self.channels.get(op.field)
+        reduced_by = {"append": ("append", "concat", "messages"), "merge": ("merge",)}
+        is_joined = channel is not None and channel.style in reduced_by.get(op.kind, ())
+        if op.kind == "append" and not is_joined:
+            return Write(op.field, op, True)
+        return Write(op.field, op.value, not is_joined)
+
+    # -- writes → changes --------------------------------------------------------------------------
+
+    def merge(self, values: Values, writes: Sequence[tuple[str, Sequence[Write]]]) -> tuple[list[list[Op]], Values]:
+        """Join what each node of a step wrote, in the order given.
+
+        Return each node's changes and the values after them all. Raise ``UpdateConflictError``, or
+        ``InvalidUpdateError`` for a reducer's result or for what the model's own validators refuse.
+        """
+        if len(writes) > 1:
+            self._refuse_conflicts(writes)
+        changes: list[list[Op]] = []
+        for who, wanted in writes:
+            ops: list[Op] = []
+            for write in wanted:
+                new = self._ops(values, write, who)
+                values = self.apply(values, new)
+                ops.extend(new)
+            changes.append(ops)
+        if self._is_validated_whole:
+            corrections, values = self._validate_whole(values)
+            changes[-1].extend(corrections)
+        return changes, values
+
+    def _ops(self, values: Values, write: Write, who: str) -> list[Op]:
+        name, value, is_whole = write
+        if is_whole:
+            if isinstance(value, Op):
+                return [value]
+            return [Op("drop", name, None)] if value is MISSING else [Op("set", name, value)]
+        channel = self.channels.get(name)
+        if channel is None:
+            return [Op("set", name, value)]
+        current = values.get(name, MISSING)
+        if current is MISSING and channel.is_list:
+            current = Growing()
+        if channel.style != "custom":
+            return channel.reduce(current, value)
+        try:
+            return channel.reduce(current, value)
+        except ValidationError as invalid:
+            first = invalid.errors(include_url=False)[0]
+            raise InvalidUpdateError(f'After node "{who}", field "{name}" is not valid: {first["msg"]}.') from invalid
+        except Exception as broken:
+            raise InvalidUpdateError(
+                f'The reducer of field "{name}" failed on what node "{who}" returned: {broken!r}.'
+            ) from broken
+
+    def _refuse_conflicts(self, writes: Iterable[tuple[str, Sequence[Write]]]) -> None:
+        seen: dict[str, tuple[str, bool]] = {}
+        for who, wanted in writes:
+            for name, _, is_whole in dict.fromkeys((w.field, None, w.is_whole) for w in wanted):
+                channel = self.channels.get(name)
+                has_reducer = channel is not None and channel.reducer is not None
+                other = seen.setdefault(name, (who, is_whole))
+                if other[0] is not who and (not has_reducer or is_whole or other[1]):
+                    raise UpdateConflictError(name, other[0], who, has_reducer=has_reducer)
+
+    def _validate_whole(self, values: Values) -> tuple[list[Op], Values]:
+        plain = {name: self.channel(name).detached(value) for name, value in values.items()}
+        try:
+            valid = parts(self.model.model_validate(plain))
+        except ValidationError as invalid:
+            first = invalid.errors(include_url=False)[0]
+            raise InvalidUpdateError(f"The state would not be valid: {first['msg']}.") from invalid
+        corrections = [op for n, v in valid.items() for op in self.channel(n).changes(values.get(n, MISSING), v)]
+        return corrections, self.apply(values, corrections)
+
+    # -- changes → values --------------------------------------------------------------------------
+
+    def apply(self, values: Values, ops: Iterable[Op], origin: int | None = None) -> Values:
+        """Return the values after some changes. ``origin``: the sequence of the fact that they belong to.
+
+        A field that the model no longer has is passed over.
+        """
+        after = dict(values)
+        channels = self.channels
+        for kind, name, value in ops:
+            channel = channels.get(name)
+            if kind == "set":
+                after[name] = Growing(value, origin) if channel is not None and channel.is_list else value
+            elif kind == "append":
+                after[name] = after.get(name, _EMPTY).extended(value)
+            elif kind == "merge":
+                after[name] = {**after.get(name, {}), **value}
+            elif kind == "put":
+                after[name] = after[name].replaced(*value)
+            elif kind == "cut":
+                after[name] = after[name].cut(value)
+            else:
+                after.pop(name, None)
+        return after
+
+    def fields_without_value(self, values: Values) -> dict[str, Any]:
+        """Return defaults for fields that the model got after the thread was stored."""
+        return {name: value for name, value in self.defaults().items() if name not in values}
+
+
+_EMPTY = Growing()
