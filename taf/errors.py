@@ -18,6 +18,7 @@ TafError
 ├── ThreadError                    a call that does not fit the thread's status
 │   ├── InvalidTransitionError
 │   ├── ThreadBusyError
+│   ├── ThreadPausedError
 │   ├── NothingToResumeError
 │   │   └── AlreadyAnsweredError   also an AnswerError
 │   ├── UnknownThreadError
@@ -196,6 +197,17 @@ class ThreadBusyError(ThreadError):
         super().__init__(
             f'Thread "{thread_id}" is running{f" (run {run_id})" if run_id else ""}. Wait for it, stop it, '
             'or pass another multitask_strategy than "reject".'
+        )
+
+
+class ThreadPausedError(ThreadError):
+    """The thread waits for a human, and the call does not want to answer for one."""
+
+    def __init__(self, thread_id: str, reasons: Sequence[str]) -> None:
+        self.thread_id, self.reasons = thread_id, tuple(reasons)
+        super().__init__(
+            f'Thread "{thread_id}" is paused ({"; ".join(reasons)}). Answer it by resume(), cancel the pause by stop(), '
+            'or pass while_paused="resume" or "supersede".'
         )
 
 

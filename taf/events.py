@@ -18,11 +18,13 @@ class EventType(StrEnum):
     TASK_RECORDED = "task_recorded"
     INTERRUPTED = "interrupted"
     ANSWERED = "answered"
+    ANSWER_REFUSED = "answer_refused"
     RESUMED = "resumed"
     STOPPED = "stopped"
     COMPLETED = "completed"
     ERROR = "error"
     STATE_UPDATED = "state_updated"
+    FORKED = "forked"
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,9 +35,8 @@ from taf.state.schema import StateSchema, Values
 class Stage(StrEnum):
     """Where a run stands within a step."""
 
-    ENTER = "enter"  # breakpoints before the frontier are still to be seen
-    INSIDE = "inside"  # they are passed: the nodes may run
-    LEAVE = "leave"  # a step was just done: breakpoints behind it are still to be seen
+    ENTER = "enter"  # the frontier is next, with the breakpoints before it
+    LEAVE = "leave"  # a step was just done: breakpoints behind it come first
 
 
 class Details(NamedTuple):
@@ -49,6 +48,7 @@ class Details(NamedTuple):
     carried: tuple[Task, ...] = ()
     asks: tuple[tuple[str, str, Ask], ...] = ()
     settled: tuple[tuple[str, str, Any], ...] = ()
+    passed: frozenset[str] = frozenset()
     joins: Mapping[str, tuple[str, ...]] = {}
     partials: tuple[Partial, ...] = ()
     node: str | None = None
@@ -175,7 +175,6 @@ def _paused(schema: StateSchema, run: Run, fact: Paused) -> Run:
         details=run.details._replace(
             interrupts=still_open + fact.records,
             finished={**run.details.finished, **{output.key: output for output in fact.finished}},
-            asks=(),
             node=fact.node,
             reason=fact.reason,
         ),
@@ -188,19 +187,27 @@ def _answered(schema: StateSchema, run: Run, fact: Answered) -> Run:
     memo = details.memo
     if entry is not None and record.task is not None:
         memo = _with_entry(memo, record.task, record.position, entry)
-    settled = details.settled
+    settled, passed, carried = details.settled, details.passed, details.carried
     if record.task is None:
         settled = (*settled, (record.node, record.reason, record.data))
+    if record.task is None and record.kind is InterruptKind.BEFORE:
+        passed |= {task.key for task in run.frontier if task.node == record.node}
+    if frontier is None:
+        frontier = run.frontier
+    elif not frontier:  # what was refused was all that was left: what waited behind it is next
+        frontier, carried = carried, ()
     sequence = run.sequence + 1
     return run._replace(
         status=advance(run.status, Move.ANSWER),
         values=schema.apply(run.values, ops, sequence) if ops else run.values,
         sequence=sequence,
-        frontier=run.frontier if frontier is None else frontier,
+        frontier=frontier,
         details=details._replace(
             interrupts=tuple(other for other in details.interrupts if other.id != record.id),
             memo=memo,
+            carried=carried,
             settled=settled,
+            passed=passed,
         ),
     )
 
@@ -220,27 +227,24 @@ def _reopened(schema: StateSchema, run: Run, fact: Reopened) -> Run:
 
 def _resumed(schema: StateSchema, run: Run, fact: Resumed) -> Run:
     sequence = run.sequence + 1
-    was_before = run.status is ExecutionStatus.INTERRUPTED_BEFORE
-    was_after = run.status is ExecutionStatus.INTERRUPTED_AFTER
-    stage = Stage.INSIDE if was_before else Stage.ENTER if was_after else run.stage
+    was_paused = run.status.is_interrupted
+    asks = () if was_paused else run.details.asks  # a cancelled pause asks again
     return run._replace(
         status=advance(run.status, Move.RESUME),
         values=schema.apply(run.values, fact.ops, sequence) if fact.ops else run.values,
         run_id=fact.run_id,
         sequence=sequence,
-        stage=stage,
-        details=run.details._replace(node=None, reason=None, error=None, partials=()),
+        stage=Stage.ENTER if was_paused else run.stage,
+        details=run.details._replace(asks=asks, node=None, reason=None, error=None, partials=()),
     )
 
 
 def _stopped(schema: StateSchema, run: Run, fact: Stopped) -> Run:
     details = run.details
     finished = {**details.finished, **{output.key: output for output in fact.finished}}
-    guards_ask_again = run.status is ExecutionStatus.INTERRUPTED_BEFORE or run.stage is Stage.ENTER
     return run._replace(
         status=advance(run.status, Move.STOP),
         sequence=run.sequence + 1,
-        stage=Stage.ENTER if guards_ask_again and not finished and not details.memo else run.stage,
         details=details._replace(
             interrupts=(), finished=finished, partials=fact.partials, node=None, reason=fact.reason
         ),

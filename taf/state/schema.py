@@ -47,6 +47,10 @@ class StateSchema:
         fields = self.model.model_fields.items()
         return {n: f.get_default(call_default_factory=True, validated_data={}) for n, f in fields if not f.is_required()}
 
+    def default_ops(self) -> list[Op]:
+        """Return the changes that a new thread starts with."""
+        return [Op("set", name, value) for name, value in self.defaults().items()]
+
     def missing(self, values: Values) -> list[str]:
         """Return the required fields that have no value yet."""
         return [name for name in self.channels if name not in values]
@@ -96,6 +100,14 @@ class StateSchema:
             found.append(Write(channel.name, self._checked(channel, value, who, error)))
         return found
 
+    def whole_writes(
+        self, values: Mapping[str, Any], who: str, error: type[StateError] = InvalidUpdateError
+    ) -> list[Write]:
+        """Read values that are to stand in place of what fields hold, without their reducers."""
+        channels = [self.channels.get(name) or self._undeclared(name, who, error) for name in values]
+        given = zip(channels, values.values(), strict=True)
+        return [Write(c.name, self._checked(c, value, who, error, whole=True), True) for c, value in given]
+
     def _checked(self, channel: Channel, value: Any, who: str, error: type[StateError], whole: bool = False) -> Any:
         try:
             return channel.whole(value) if whole else channel.checked(value)
@@ -127,16 +139,19 @@ class StateSchema:
         """
         now = parts(state)
         is_view = isinstance(state, self.view.type)
-        found: list[Write] = []
-        for name, value in now.items():
-            old = before.get(name, MISSING)
-            if value is old or not (is_view or self._was_given(state, name, value)):
-                continue
-            channel = self.channels.get(name) or self._undeclared(name, who, InvalidUpdateError)
-            changed = channel.changes(old, self._checked(channel, channel.plain(value), who, InvalidUpdateError, True))
-            found.extend(self._write_of(op) for op in changed)
+        given = {n: v for n, v in now.items() if v is not before.get(n, MISSING) and (is_view or self._was_given(state, n, v))}
+        found = self.changed_writes(before, given, who)
         if is_view:
             found.extend(Write(name, MISSING, True) for name in before if name not in now and name not in self.channels)
+        return found
+
+    def changed_writes(self, before: Values, now: Mapping[str, Any], who: str) -> list[Write]:
+        """Return what it takes to lead the fields named in ``now`` from what they were to what they are."""
+        found: list[Write] = []
+        for name, value in now.items():
+            channel = self.channels.get(name) or self._undeclared(name, who, InvalidUpdateError)
+            new = self._checked(channel, channel.plain(value), who, InvalidUpdateError, True)
+            found.extend(self._write_of(op) for op in channel.changes(before.get(name, MISSING), new))
         return found
 
     def _was_given(self, state: BaseModel, name: str, value: Any) -> bool:

@@ -1,0 +1,238 @@
+"""Keeps threads in this process. It holds bytes, like every other store, so it hides none of their troubles."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import NamedTuple
+
+from taf.checkpointer.base import (
+    BaseCheckpointer,
+    Change,
+    Commit,
+    Grant,
+    InterruptRow,
+    Known,
+    Record,
+    Signal,
+    Snapshot,
+    Stored,
+    ThreadKey,
+    ThreadRow,
+    Watcher,
+)
+from taf.errors import CheckpointerClosedError, StaleOwnerError, ThreadBusyError
+from taf.ids import new_id
+
+
+class _Thread:
+    """One thread's row, journal and signals."""
+
+    __slots__ = ("born", "epoch", "head", "is_owned", "records", "run_id", "signals", "snapshot", "status", "updated")
+
+    def __init__(self) -> None:
+        self.born = new_id()
+        self.epoch = self.head = 0
+        self.is_owned = False
+        self.status, self.run_id, self.updated = "idle", "", 0.0
+        self.records: list[Record] = []
+        self.snapshot: Snapshot | None = None
+        self.signals: list[Signal] = []
+
+
+class _Interrupt(NamedTuple):
+    key: ThreadKey
+    row: InterruptRow
+
+
+class InMemoryCheckpointer(BaseCheckpointer):
+    """For tests, notebooks and graphs whose threads need not outlive the process."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._threads: dict[ThreadKey, _Thread] = {}
+        self._interrupts: dict[str, _Interrupt] = {}
+        self._watchers: dict[ThreadKey, list[Watcher]] = {}
+        self._last_signal = self._last_epoch = 0
+        self._is_closed = False
+
+    async def acquire(
+        self, key: ThreadKey, *, lease_seconds: float, known: Known | None = None, create: bool = True
+    ) -> Grant | None:
+        """See ``BaseCheckpointer.acquire``. An owner in this process is alive until it releases or abandons."""
+        with self._lock:
+            if self._is_closed:
+                raise CheckpointerClosedError
+            thread = self._threads.get(key)
+            if thread is None:
+                if not create:
+                    return None
+                thread = self._threads[key] = _Thread()
+            if thread.is_owned:
+                raise ThreadBusyError(key.thread, thread.run_id or None)
+            # Counted over all threads: one that is made anew never repeats an epoch.
+            thread.epoch = self._last_epoch = self._last_epoch + 1
+            stored = self._stored(thread, known)
+            thread.is_owned = True
+            return Grant(thread.epoch, stored)
+
+    async def append(self, commit: Commit) -> Sequence[Signal]:
+        """See ``BaseCheckpointer.append``."""
+        with self._lock:
+            thread = self._threads.get(commit.key)
+            if thread is None or thread.epoch != commit.epoch or thread.head != commit.expected or not thread.is_owned:
+                raise StaleOwnerError(commit.key.thread, commit.epoch)
+            records = commit.records
+            if records:
+                thread.records.extend(records)
+                thread.head, thread.updated = records[-1].sequence, records[-1].at
+            thread.status, thread.run_id = commit.status, commit.run_id
+            if commit.snapshot is not None:
+                thread.snapshot = commit.snapshot
+            for row in commit.interrupts:
+                self._interrupts[row.id] = _Interrupt(commit.key, row)
+            signals = tuple(signal for signal in thread.signals if signal.run_id == commit.run_id)
+            if commit.is_release:
+                self._release(commit.key, thread)
+            watchers = self._watchers.get(commit.key)
+        if watchers:
+            left = () if commit.is_release else signals
+            self._tell(watchers, Change(thread.head, commit.status, commit.run_id, left))
+        return signals
+
+    def _release(self, key: ThreadKey, thread: _Thread) -> None:
+        thread.is_owned = False
+        thread.signals = []
+        if not thread.head:
+            del self._threads[key]
+
+    @staticmethod
+    def _tell(watchers: Sequence[Watcher], change: Change) -> None:
+        for watcher in tuple(watchers):
+            # What a watcher raises must not make a commit look like a failure.
+            with suppress(Exception):
+                watcher(change)
+
+    def abandon(self, key: ThreadKey, epoch: int) -> None:
+        """See ``BaseCheckpointer.abandon``."""
+        with self._lock:
+            thread = self._threads.get(key)
+            if thread is not None and thread.epoch == epoch and thread.is_owned:
+                self._release(key, thread)
+
+    def _stored(self, thread: _Thread, known: Known | None) -> Stored:
+        is_known = known is not None and known.born == thread.born and known.head <= thread.head
+        snapshot = None if is_known else thread.snapshot
+        start = known.head if known is not None and is_known else snapshot.sequence if snapshot else 0
+        items: list[tuple[int, bytes]] = []
+        if snapshot is not None and snapshot.items_from is not None:
+            items = [
+                (record.sequence, record.items)
+                for record in self._after(thread, snapshot.items_from - 1)
+                if record.items is not None and record.sequence <= snapshot.sequence
+            ]
+        return Stored(
+            thread.born,
+            thread.head,
+            thread.status,
+            thread.run_id,
+            thread.is_owned,
+            is_known,
+            snapshot,
+            items,
+            self._after(thread, start) if start < thread.head else (),
+        )
+
+    @staticmethod
+    def _after(thread: _Thread, sequence: int) -> list[Record]:
+        records = thread.records
+        low, high = 0, len(records)
+        while low < high:
+            middle = (low + high) // 2
+            if records[middle].sequence <= sequence:
+                low = middle + 1
+            else:
+                high = middle
+        return records[low:]
+
+    async def load(self, key: ThreadKey, known: Known | None = None) -> Stored | None:
+        """See ``BaseCheckpointer.load``."""
+        with self._lock:
+            thread = self._threads.get(key)
+            return None if thread is None or not thread.head else self._stored(thread, known)
+
+    async def read(self, key: ThreadKey, after: int = 0, limit: int = 1000) -> Sequence[Record]:
+        """See ``BaseCheckpointer.read``."""
+        with self._lock:
+            thread = self._threads.get(key)
+            return self._after(thread, after)[:limit] if thread else ()
+
+    async def signal(self, key: ThreadKey, signal: Signal) -> bool:
+        """See ``BaseCheckpointer.signal``."""
+        with self._lock:
+            thread = self._threads.get(key)
+            if thread is None or not thread.is_owned or thread.run_id != signal.run_id:
+                return False
+            self._last_signal += 1
+            thread.signals = [*thread.signals, signal._replace(id=self._last_signal)]
+            change = Change(thread.head, thread.status, thread.run_id, tuple(thread.signals))
+            watchers = self._watchers.get(key, ())
+        self._tell(watchers, change)
+        return True
+
+    def watch(self, key: ThreadKey, watcher: Watcher) -> Callable[[], None]:
+        """See ``BaseCheckpointer.watch``."""
+        with self._lock:
+            self._watchers[key] = [*self._watchers.get(key, ()), watcher]
+
+        def unwatch() -> None:
+            with self._lock:
+                left = [other for other in self._watchers.get(key, ()) if other is not watcher]
+                if left:
+                    self._watchers[key] = left
+                else:
+                    self._watchers.pop(key, None)
+
+        return unwatch
+
+    async def interrupts(
+        self, key: ThreadKey | None = None, *, interrupt_id: str | None = None, status: str | None = None
+    ) -> Sequence[InterruptRow]:
+        """See ``BaseCheckpointer.interrupts``."""
+        with self._lock:
+            found = [
+                one.row
+                for one in self._interrupts.values()
+                if key in (None, one.key) and interrupt_id in (None, one.row.id) and status in (None, one.row.status)
+            ]
+        return found[::-1]
+
+    async def threads(
+        self, tenant: str = "", *, status: str | None = None, after: str = "", limit: int = 100
+    ) -> Sequence[ThreadRow]:
+        """See ``BaseCheckpointer.threads``."""
+        with self._lock:
+            rows = [
+                ThreadRow(key.thread, thread.status, thread.head, thread.run_id, thread.updated)
+                for key, thread in self._threads.items()
+                if key.tenant == tenant and thread.head and status in (None, thread.status) and key.thread > after
+            ]
+        return sorted(rows)[:limit]
+
+    async def delete(self, key: ThreadKey) -> bool:
+        """See ``BaseCheckpointer.delete``."""
+        with self._lock:
+            thread = self._threads.get(key)
+            if thread is None:
+                return False
+            if thread.is_owned:
+                raise ThreadBusyError(key.thread, thread.run_id or None)
+            del self._threads[key]
+            self._interrupts = {i: one for i, one in self._interrupts.items() if one.key != key}
+        return True
+
+    def close(self) -> None:
+        """Refuse further runs. What is stored stays readable as long as the object lives."""
+        with self._lock:
+            self._is_closed = True

@@ -1,0 +1,314 @@
+"""Keeps threads in one SQLite file, for any number of event loops, OS threads and processes of one machine.
+
+All writes go through one thread, in whole transactions, and those that wait together share a commit. Reads have a
+thread and a connection of their own, and so has the heartbeat. See ``BaseCheckpointer`` for what each method promises.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+import time
+import weakref
+from collections.abc import Callable, Sequence
+from typing import Literal, NamedTuple
+
+from taf.checkpointer import sqlite_rows as rows
+from taf.checkpointer.base import (
+    BaseCheckpointer,
+    Change,
+    Commit,
+    Grant,
+    InterruptRow,
+    Known,
+    Record,
+    Signal,
+    Stored,
+    ThreadKey,
+    ThreadRow,
+    Watcher,
+)
+from taf.checkpointer.owner_lock import OwnerLock, boot_id
+from taf.checkpointer.sqlite_file import SqliteFile
+from taf.checkpointer.sqlite_pulse import Lease, Pulse
+from taf.checkpointer.sqlite_worker import Worker
+from taf.checkpointer.watches import Place
+from taf.errors import CheckpointerError, ConfigError, StaleOwnerError, ThreadBusyError
+
+PULSE_PATIENCE = 0.25
+"""For how many seconds the heartbeat waits for others who write, before it looks after its watchers again."""
+
+
+class _Told(NamedTuple):
+    """What a write returns, and what watchers are told of it."""
+
+    signals: Sequence[Signal]
+    place: Place | None
+    change: Change
+
+
+class _Machinery:
+    """All that runs in threads of its own. It does not refer to the checkpointer, so that one forgotten can go."""
+
+    def __init__(self, path: str, synchronous: str, busy_timeout: float) -> None:
+        file = SqliteFile(path, synchronous, busy_timeout)
+        farewell = "PRAGMA busy_timeout=0; PRAGMA wal_checkpoint(TRUNCATE)"
+        self.writer = Worker("taf-sqlite-writer", "BEGIN IMMEDIATE", file, farewell=farewell)
+        self.reader = Worker("taf-sqlite-reader", "BEGIN", file)
+        # A renewal need not outlive a power cut.
+        self.pulse = Pulse(SqliteFile(path, "NORMAL", PULSE_PATIENCE))
+        self.lock = OwnerLock(f"{path}.owners")
+        self.boot = boot_id()
+        self._process: int | None = None
+
+    def enter(self) -> None:
+        """Refuse to work in a process that was forked from the one that opened the database."""
+        if self._process is None:
+            self._process = os.getpid()
+        elif self._process != os.getpid():
+            raise CheckpointerError(
+                f"This SqliteCheckpointer was opened by process {self._process}, and connections do not survive a "
+                "fork. Make a new one in each process."
+            )
+
+    def end(self) -> None:
+        """Finish what waits, and close everything."""
+        # In a forked child there is nothing to end: neither the threads nor the connections are the child's.
+        if self._process in (None, os.getpid()):
+            self.pulse.stop()
+            self.reader.stop()
+            # Last, since whoever closes the last connection clears the log away.
+            self.writer.stop()
+            self.lock.release()
+
+
+class SqliteCheckpointer(BaseCheckpointer):
+    """The durable store of one machine.
+
+    ``synchronous`` "FULL" keeps every acknowledged commit through a power cut; "NORMAL" may lose the last ones then,
+    though not when a process is killed. ``busy_timeout`` is how many seconds a write waits for other processes.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        synchronous: Literal["FULL", "NORMAL"] = "FULL",
+        busy_timeout: float = 10.0,
+    ) -> None:
+        if synchronous not in ("FULL", "NORMAL"):
+            raise ConfigError(f'synchronous is "FULL" or "NORMAL", not {synchronous!r}.')
+        # The real path: the owners' files have to be found under one name, whatever name this process uses.
+        self._machinery = _Machinery(os.path.realpath(_checked(path)), synchronous, busy_timeout)
+        self._end = weakref.finalize(self, self._machinery.end)
+
+    # -- owning ------------------------------------------------------------------------------------
+
+    async def acquire(
+        self, key: ThreadKey, *, lease_seconds: float, known: Known | None = None, create: bool = True
+    ) -> Grant | None:
+        """See ``BaseCheckpointer.acquire``. An owner in this process is alive until it releases or abandons."""
+        loop = asyncio.get_running_loop()
+
+        def after(grant: Grant | None) -> None:
+            # Nobody is left to release it.
+            if grant is not None and loop.is_closed():
+                self.abandon(key, grant.epoch)
+
+        return await self._writer.run(
+            f'acquire thread "{key.thread}"',
+            lambda connection: self._acquire(connection, key, lease_seconds, known, create),
+            after,
+        )
+
+    def _acquire(
+        self, connection: sqlite3.Connection, key: ThreadKey, seconds: float, known: Known | None, create: bool
+    ) -> Grant | None:
+        state = rows.find(connection, key)
+        if state is not None and self._is_owned(key, state):
+            raise ThreadBusyError(key.thread, state.run_id or None)
+        if state is None or not state.head:
+            # One without records is what an owner left who died before it wrote any.
+            if not create:
+                return None
+            if state is None:
+                state = rows.create(connection, key)
+        found = rows.stored(connection, state, known, is_owned=False)
+        machinery = self._machinery
+        owner = machinery.lock.hold()
+        until = time.monotonic_ns() + int(seconds * 1e9)
+        epoch = rows.claim(connection, state.thread, rows.Claim(owner, until, machinery.boot))
+        # Held at once, and not after the commit: the next job of this transaction may want the same thread.
+        place = Place(state.thread, state.revision)
+        machinery.pulse.hold(key, Lease(state.thread, epoch, owner, seconds, place))
+        return Grant(epoch, found)
+
+    def _is_owned(self, key: ThreadKey, state: rows.ThreadState) -> bool:
+        """Say whether a thread's owner lives."""
+        machinery = self._machinery
+        if state.owner is None or state.lease_until is None:
+            return False
+        if state.owner == machinery.lock.owner:
+            return machinery.pulse.lease(key, state.epoch) is not None
+        return (
+            state.boot_id == machinery.boot
+            and state.lease_until > time.monotonic_ns()
+            and machinery.lock.is_alive(state.owner)
+        )
+
+    def abandon(self, key: ThreadKey, epoch: int) -> None:
+        """See ``BaseCheckpointer.abandon``. The thread is released in passing, or else when its lease ends."""
+        machinery = self._machinery
+        lease = machinery.pulse.drop(key, epoch)
+        if lease is not None:
+            machinery.writer.post(lambda connection: rows.release(connection, lease.thread, epoch, lease.owner))
+
+    # -- writing -----------------------------------------------------------------------------------
+
+    async def append(self, commit: Commit) -> Sequence[Signal]:
+        """See ``BaseCheckpointer.append``. It renews the lease, too."""
+
+        def after(told: _Told) -> None:
+            if commit.is_release:
+                self._machinery.pulse.drop(commit.key, commit.epoch)
+            self._tell(commit.key, told)
+
+        told = await self._writer.run(
+            f'write to thread "{commit.key.thread}"', lambda connection: self._append(connection, commit), after
+        )
+        return told.signals
+
+    def _append(self, connection: sqlite3.Connection, commit: Commit) -> _Told:
+        pulse, key = self._machinery.pulse, commit.key
+        lease = pulse.lease(key, commit.epoch)
+        if lease is None or not rows.write(connection, lease.thread, lease.owner, lease.until, commit):
+            raise StaleOwnerError(key.thread, commit.epoch)
+        signals = rows.signals(connection, lease.thread, commit.run_id)
+        place = None
+        if key in pulse.watches:
+            place = Place(lease.thread, rows.revision(connection, lease.thread))
+        if commit.is_release:
+            rows.release(connection, lease.thread, commit.epoch, lease.owner)
+        head = commit.records[-1].sequence if commit.records else commit.expected
+        left = () if commit.is_release else signals
+        return _Told(signals, place, Change(head, commit.status, commit.run_id, left))
+
+    async def signal(self, key: ThreadKey, signal: Signal) -> bool:
+        """See ``BaseCheckpointer.signal``."""
+
+        def after(told: _Told | None) -> None:
+            if told is not None:
+                self._tell(key, told)
+
+        told = await self._writer.run(
+            f'signal thread "{key.thread}"', lambda connection: self._signal(connection, key, signal), after
+        )
+        return told is not None
+
+    def _signal(self, connection: sqlite3.Connection, key: ThreadKey, signal: Signal) -> _Told | None:
+        state = rows.find(connection, key)
+        if state is None or state.run_id != signal.run_id or not self._is_owned(key, state):
+            return None
+        rows.leave(connection, state.thread, signal)
+        signals = rows.signals(connection, state.thread, state.run_id)
+        place = Place(state.thread, state.revision + 1)
+        return _Told(signals, place, Change(state.head, state.status, state.run_id, signals))
+
+    async def delete(self, key: ThreadKey) -> bool:
+        """See ``BaseCheckpointer.delete``. Raise ``ThreadBusyError`` while a live owner has the thread."""
+
+        def work(connection: sqlite3.Connection) -> bool:
+            state = rows.find(connection, key)
+            if state is None:
+                return False
+            if self._is_owned(key, state):
+                raise ThreadBusyError(key.thread, state.run_id or None)
+            rows.remove(connection, state.thread)
+            return state.head > 0
+
+        return await self._writer.run(f'delete thread "{key.thread}"', work)
+
+    # -- reading -----------------------------------------------------------------------------------
+
+    async def load(self, key: ThreadKey, known: Known | None = None) -> Stored | None:
+        """See ``BaseCheckpointer.load``."""
+
+        def work(connection: sqlite3.Connection) -> Stored | None:
+            state = rows.find(connection, key)
+            if state is None or not state.head:
+                return None
+            return rows.stored(connection, state, known, is_owned=self._is_owned(key, state))
+
+        return await self._reader.run(f'load thread "{key.thread}"', work)
+
+    async def read(self, key: ThreadKey, after: int = 0, limit: int = 1000) -> Sequence[Record]:
+        """See ``BaseCheckpointer.read``."""
+
+        def work(connection: sqlite3.Connection) -> Sequence[Record]:
+            state = rows.find(connection, key)
+            return () if state is None else rows.records(connection, state.thread, after, max(limit, 0))
+
+        return await self._reader.run(f'read thread "{key.thread}"', work)
+
+    async def interrupts(
+        self, key: ThreadKey | None = None, *, interrupt_id: str | None = None, status: str | None = None
+    ) -> Sequence[InterruptRow]:
+        """See ``BaseCheckpointer.interrupts``."""
+
+        def work(connection: sqlite3.Connection) -> Sequence[InterruptRow]:
+            state = None if key is None else rows.find(connection, key)
+            if key is not None and state is None:
+                return ()
+            return rows.interrupts(connection, state and state.thread, interrupt_id, status)
+
+        return await self._reader.run("read interrupts", work)
+
+    async def threads(
+        self, tenant: str = "", *, status: str | None = None, after: str = "", limit: int = 100
+    ) -> Sequence[ThreadRow]:
+        """See ``BaseCheckpointer.threads``."""
+        return await self._reader.run(
+            "list threads", lambda connection: rows.threads(connection, tenant, status, after, max(limit, 0))
+        )
+
+    # -- watching and closing ----------------------------------------------------------------------
+
+    def watch(self, key: ThreadKey, watcher: Watcher) -> Callable[[], None]:
+        """See ``BaseCheckpointer.watch``. A watcher who is not the owner may first be told where the thread is now."""
+        self._machinery.enter()
+        return self._machinery.pulse.watch(key, watcher)
+
+    def _tell(self, key: ThreadKey, told: _Told) -> None:
+        if told.place is not None:
+            self._machinery.pulse.watches.tell(key, told.place, told.change)
+
+    def close(self) -> None:
+        """See ``BaseCheckpointer.close``. Threads that are still owned become free at once."""
+        self._end()
+
+    async def aclose(self) -> None:
+        """See ``BaseCheckpointer.aclose``."""
+        await asyncio.to_thread(self.close)
+
+    @property
+    def _writer(self) -> Worker:
+        self._machinery.enter()
+        return self._machinery.writer
+
+    @property
+    def _reader(self) -> Worker:
+        self._machinery.enter()
+        return self._machinery.reader
+
+
+def _checked(path: str | os.PathLike[str]) -> str:
+    name = os.fspath(path)
+    if not name or name == ":memory:" or name.startswith("file:"):
+        raise ConfigError(
+            f"SqliteCheckpointer needs the path of a file, not {name!r}. "
+            "To keep threads in memory, use InMemoryCheckpointer."
+        )
+    if "\0" in name:
+        raise ConfigError(f"A path cannot hold a NUL character: {name!r}.")
+    return name

@@ -1,0 +1,256 @@
+"""The rows of the database: every statement, as functions that run inside the caller's transaction.
+
+Bytes are cast to BLOB when they are read, so that whatever somebody put into the file arrives as bytes.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from taf.checkpointer.base import (
+    Commit,
+    InterruptRow,
+    Known,
+    Record,
+    Signal,
+    Snapshot,
+    Stored,
+    ThreadKey,
+    ThreadRow,
+)
+from taf.ids import new_id
+
+
+class ThreadState(NamedTuple):
+    """A thread's row. ``thread`` is its number in the database."""
+
+    thread: int
+    born: str
+    head: int
+    status: str
+    run_id: str
+    revision: int
+    epoch: int
+    owner: str | None
+    lease_until: int | None
+    boot_id: str | None
+
+
+class Claim(NamedTuple):
+    """What an owner writes into the thread's row, beside the epoch."""
+
+    owner: str
+    lease_until: int
+    boot_id: str
+
+
+_FIND = (
+    "SELECT id, born, head, status, run_id, revision, epoch, owner, lease_until, boot_id"
+    " FROM taf_threads WHERE tenant = ? AND thread = ?"
+)
+
+# -- reading ---------------------------------------------------------------------------------------
+
+
+def find(connection: sqlite3.Connection, key: ThreadKey) -> ThreadState | None:
+    """Return a thread's row."""
+    row = connection.execute(_FIND, key).fetchone()
+    return None if row is None else ThreadState._make(row)
+
+
+def revision(connection: sqlite3.Connection, thread: int) -> int:
+    """Return how many changes watchers of a thread could have been told."""
+    (number,) = connection.execute("SELECT revision FROM taf_threads WHERE id = ?", (thread,)).fetchone()
+    return int(number)
+
+
+def stored(connection: sqlite3.Connection, state: ThreadState, known: Known | None, *, is_owned: bool) -> Stored:
+    """Return what the reader does not know yet of a thread."""
+    is_known = known is not None and known.born == state.born and known.head <= state.head
+    found = None if is_known else snapshot(connection, state.thread)
+    start = known.head if known is not None and is_known else found.sequence if found else 0
+    grown: Sequence[tuple[int, bytes]] = ()
+    if found is not None and found.items_from is not None:
+        grown = items(connection, state.thread, found.items_from, found.sequence)
+    tail = records(connection, state.thread, start) if start < state.head else ()
+    return Stored(state.born, state.head, state.status, state.run_id, is_owned, is_known, found, grown, tail)
+
+
+def snapshot(connection: sqlite3.Connection, thread: int) -> Snapshot | None:
+    """Return the newest snapshot."""
+    rows = connection.execute(
+        "SELECT sequence, items_from, CAST(body AS BLOB) FROM taf_snapshots WHERE thread = ? ORDER BY part", (thread,)
+    ).fetchall()
+    return Snapshot(rows[0][0], rows[0][1], tuple(row[2] for row in rows)) if rows else None
+
+
+def items(connection: sqlite3.Connection, thread: int, first: int, last: int) -> Sequence[tuple[int, bytes]]:
+    """Return the list items of the records from ``first`` to ``last``."""
+    return connection.execute(
+        "SELECT sequence, CAST(items AS BLOB) FROM taf_journal"
+        " WHERE thread = ? AND sequence BETWEEN ? AND ? AND items IS NOT NULL ORDER BY sequence",
+        (thread, first, last),
+    ).fetchall()
+
+
+def records(connection: sqlite3.Connection, thread: int, after: int, limit: int = -1) -> Sequence[Record]:
+    """Return records whose sequence is above ``after``, oldest first; a negative limit means all."""
+    rows = connection.execute(
+        "SELECT sequence, kind, run_id, at, CAST(body AS BLOB), CAST(items AS BLOB), step FROM taf_journal"
+        " WHERE thread = ? AND sequence > ? ORDER BY sequence LIMIT ?",
+        (thread, after, limit),
+    )
+    return [Record._make(row) for row in rows]
+
+
+def signals(connection: sqlite3.Connection, thread: int, run_id: str) -> Sequence[Signal]:
+    """Return what is signalled to a run, oldest first."""
+    rows = connection.execute(
+        "SELECT kind, run_id, CAST(body AS BLOB), id FROM taf_signals WHERE thread = ? AND run_id = ? ORDER BY id",
+        (thread, run_id),
+    )
+    return tuple([Signal._make(row) for row in rows])
+
+
+def signalled(connection: sqlite3.Connection, after: int) -> tuple[set[int], int]:
+    """Return the threads that have signals behind the one numbered ``after``, and the number of the last."""
+    rows = connection.execute("SELECT thread, id FROM taf_signals WHERE id > ?", (after,)).fetchall()
+    return {thread for thread, _ in rows}, max((number for _, number in rows), default=after)
+
+
+def interrupts(
+    connection: sqlite3.Connection, thread: int | None, interrupt_id: str | None, status: str | None
+) -> Sequence[InterruptRow]:
+    """Return interrupts, newest first. None means any."""
+    asked = {"thread = ?": thread, "id = ?": interrupt_id, "status = ?": status}
+    wanted = {condition: value for condition, value in asked.items() if value is not None}
+    rows = connection.execute(
+        f"SELECT id, status, node, changed, CAST(body AS BLOB) FROM taf_interrupts"
+        f" WHERE {' AND '.join(wanted) or 'TRUE'} ORDER BY number DESC",
+        tuple(wanted.values()),
+    )
+    return [InterruptRow._make(row) for row in rows]
+
+
+def threads(
+    connection: sqlite3.Connection, tenant: str, status: str | None, after: str, limit: int
+) -> Sequence[ThreadRow]:
+    """List threads that have records, by name."""
+    rows = connection.execute(
+        "SELECT thread, status, head, run_id, updated FROM taf_threads"
+        " WHERE tenant = ? AND thread > ? AND head > 0 AND (?3 IS NULL OR status = ?3) ORDER BY thread LIMIT ?4",
+        (tenant, after, status, limit),
+    )
+    return [ThreadRow._make(row) for row in rows]
+
+
+# -- writing ---------------------------------------------------------------------------------------
+
+
+def create(connection: sqlite3.Connection, key: ThreadKey) -> ThreadState:
+    """Make a thread without records, and return its row."""
+    connection.execute("INSERT INTO taf_threads (tenant, thread, born) VALUES (?, ?, ?)", (*key, new_id()))
+    (row,) = connection.execute(_FIND, key)
+    return ThreadState._make(row)
+
+
+def claim(connection: sqlite3.Connection, thread: int, claim: Claim) -> int:
+    """Make somebody the owner, and return the epoch: higher than all before, of any thread."""
+    connection.execute("UPDATE taf_epochs SET last = last + 1")
+    connection.execute(
+        "UPDATE taf_threads SET epoch = (SELECT last FROM taf_epochs), owner = ?, lease_until = ?, boot_id = ?"
+        " WHERE id = ?",
+        (*claim, thread),
+    )
+    (epoch,) = connection.execute("SELECT last FROM taf_epochs").fetchone()
+    return int(epoch)
+
+
+def renew(connection: sqlite3.Connection, thread: int, epoch: int, owner: str, lease_until: int) -> bool:
+    """Move the end of a lease; return False when it was lost."""
+    cursor = connection.execute(
+        "UPDATE taf_threads SET lease_until = ? WHERE id = ? AND epoch = ? AND owner = ?",
+        (lease_until, thread, epoch, owner),
+    )
+    return cursor.rowcount == 1
+
+
+def write(connection: sqlite3.Connection, thread: int, owner: str, lease_until: int, commit: Commit) -> bool:
+    """Write all of a commit except its release. Return False, with nothing written, when the fence refuses it."""
+    written = commit.records
+    # The fence and the new head in one statement: nobody can come in between.
+    cursor = connection.execute(
+        "UPDATE taf_threads SET head = ?, status = ?, run_id = ?, updated = coalesce(?, updated), lease_until = ?,"
+        " revision = revision + 1 WHERE id = ? AND epoch = ? AND head = ? AND owner = ?",
+        (
+            written[-1].sequence if written else commit.expected,
+            commit.status,
+            commit.run_id,
+            written[-1].at if written else None,
+            lease_until,
+            thread,
+            commit.epoch,
+            commit.expected,
+            owner,
+        ),
+    )
+    if cursor.rowcount != 1:
+        return False
+    for record in written:
+        connection.execute(
+            "INSERT INTO taf_journal (thread, sequence, kind, run_id, at, body, items, step)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (thread, *record),
+        )
+    if commit.interrupts:
+        _write_interrupts(connection, thread, commit.interrupts)
+    if commit.snapshot is not None:
+        _replace_snapshot(connection, thread, commit.snapshot)
+    return True
+
+
+def _write_interrupts(connection: sqlite3.Connection, thread: int, rows: Sequence[InterruptRow]) -> None:
+    connection.executemany(
+        "INSERT INTO taf_interrupts (thread, id, status, node, changed, body) VALUES (?, ?, ?, ?, ?, ?)"
+        " ON CONFLICT (id) DO UPDATE SET thread = excluded.thread, status = excluded.status, node = excluded.node,"
+        " changed = excluded.changed, body = excluded.body",
+        [(thread, *row) for row in rows],
+    )
+
+
+def _replace_snapshot(connection: sqlite3.Connection, thread: int, snapshot: Snapshot) -> None:
+    connection.execute("DELETE FROM taf_snapshots WHERE thread = ?", (thread,))
+    connection.executemany(
+        "INSERT INTO taf_snapshots (thread, part, sequence, items_from, body) VALUES (?, ?, ?, ?, ?)",
+        [(thread, part, snapshot.sequence, snapshot.items_from, body) for part, body in enumerate(snapshot.parts)],
+    )
+
+
+def release(connection: sqlite3.Connection, thread: int, epoch: int, owner: str) -> None:
+    """Give a thread back and drop its signals; one without records is removed. Nothing happens when it was lost."""
+    cursor = connection.execute(
+        "UPDATE taf_threads SET owner = NULL, lease_until = NULL, boot_id = NULL"
+        " WHERE id = ? AND epoch = ? AND owner = ?",
+        (thread, epoch, owner),
+    )
+    if cursor.rowcount == 1:
+        connection.execute("DELETE FROM taf_signals WHERE thread = ?", (thread,))
+        connection.execute("DELETE FROM taf_threads WHERE id = ? AND head = 0", (thread,))
+
+
+def leave(connection: sqlite3.Connection, thread: int, signal: Signal) -> None:
+    """Leave a signal. The revision is what makes watchers look."""
+    connection.execute(
+        "INSERT INTO taf_signals (thread, run_id, kind, body) VALUES (?, ?, ?, ?)",
+        (thread, signal.run_id, signal.kind, signal.body),
+    )
+    connection.execute("UPDATE taf_threads SET revision = revision + 1 WHERE id = ?", (thread,))
+
+
+def remove(connection: sqlite3.Connection, thread: int) -> None:
+    """Remove a thread and all that belongs to it."""
+    for table in ("taf_journal", "taf_snapshots", "taf_interrupts", "taf_signals"):
+        connection.execute(f"DELETE FROM {table} WHERE thread = ?", (thread,))
+    connection.execute("DELETE FROM taf_threads WHERE id = ?", (thread,))

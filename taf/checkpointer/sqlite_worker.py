@@ -1,0 +1,219 @@
+"""One OS thread with one connection that does jobs for any number of event loops.
+
+Jobs that wait together are done in one transaction: one commit for all, yet one that fails takes none with it. A job's
+outcome is told after the commit only. Whoever waits for it learns it, cancelled or not: a write is never in doubt.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any, Generic, TypeVar
+
+import anyio
+
+from taf.checkpointer.sqlite_file import SqliteFile, roll_back
+from taf.errors import CheckpointerClosedError, StoreUnavailableError
+
+BATCH = 200
+"""How many jobs one transaction takes at most."""
+
+T = TypeVar("T")
+Work = Callable[[sqlite3.Connection], T]
+
+_DRIVER_ERRORS = (sqlite3.Error, OSError, UnicodeError, OverflowError)
+
+
+class Job(Generic[T]):
+    """What is to be done in a transaction, and what became of it."""
+
+    __slots__ = ("_after", "_is_done", "_result", "_waiter", "_what", "error", "loop", "work")
+
+    def __init__(
+        self, what: str, work: Work[T], after: Callable[[T], None] | None, loop: asyncio.AbstractEventLoop | None
+    ) -> None:
+        self.work, self.loop = work, loop
+        self.error: Exception | None = None
+        self._what, self._after = what, after
+        self._result: list[T] = []
+        self._waiter: asyncio.Future[None] | None = None
+        self._is_done = False
+
+    def attempt(self, connection: sqlite3.Connection) -> None:
+        """Do the work, in the worker."""
+        self._result = [self.work(connection)]
+
+    def fail(self, error: Exception) -> None:
+        """Note why it was not done; what comes from a driver is put into words of our own."""
+        if self.error is not None:
+            return
+        if isinstance(error, _DRIVER_ERRORS):
+            self.error = StoreUnavailableError(self._what, error)
+            self.error.__cause__ = error
+        else:
+            self.error = error
+
+    def follow_up(self) -> None:
+        """Do what has to follow the commit, in the worker."""
+        if self._after is not None and self.error is None:
+            # It tells others only; what it raises must not make a commit look like a failure.
+            with suppress(Exception):
+                self._after(self._result[0])
+
+    def wake(self) -> None:
+        """Tell whoever waits, in the event loop."""
+        self._is_done = True
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def outcome(self) -> T:
+        """Wait for the outcome. A caller that is cancelled meanwhile gets it too, and the cancellation after it."""
+        try:
+            await self._woken()
+        except asyncio.CancelledError as error:
+            await self._outlast(error)
+        if self.error is not None:
+            raise self.error
+        return self._result[0]
+
+    async def _woken(self) -> None:
+        self._waiter = asyncio.get_running_loop().create_future()
+        await self._waiter
+
+    async def _outlast(self, cancellation: asyncio.CancelledError) -> None:
+        # A scope of anyio cancels at every turn of the loop until it is obeyed; the shield holds that off.
+        with anyio.CancelScope(shield=True):
+            while not self._is_done:
+                with suppress(asyncio.CancelledError):
+                    await self._woken()
+        task = asyncio.current_task()
+        if task is not None:
+            # Raised anew at the next await. The count of requests stays as it is: asyncio.timeout reads it.
+            task.cancel(*cancellation.args)
+            task.uncancel()
+
+
+class Worker:
+    """The thread. It starts with the first job, and ends at ``stop``."""
+
+    def __init__(self, name: str, begin: str, file: SqliteFile, *, farewell: str = "") -> None:
+        self._name, self._begin, self._file, self._farewell = name, begin, file, farewell
+        self._queue: queue.SimpleQueue[Job[Any] | None] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._connection: sqlite3.Connection | None = None
+        self._is_closed = False
+
+    async def run(self, what: str, work: Work[T], after: Callable[[T], None] | None = None) -> T:
+        """Have work done in a transaction, ``after`` it what follows from its result, and return the result."""
+        job = Job(what, work, after, asyncio.get_running_loop())
+        self._put(job)
+        return await job.outcome()
+
+    def post(self, work: Work[None]) -> None:
+        """Have work done without waiting for it, and without learning whether it succeeded."""
+        with suppress(CheckpointerClosedError):
+            self._put(Job("", work, None, None))
+
+    def _put(self, job: Job[Any]) -> None:
+        # Under the lock, so that no job comes behind the end of the queue, where nobody would do it.
+        with self._lock:
+            if self._is_closed:
+                raise CheckpointerClosedError
+            if self._thread is None:
+                thread = threading.Thread(target=self._main, name=self._name, daemon=True)
+                thread.start()
+                self._thread = thread
+            self._queue.put(job)
+
+    def stop(self) -> None:
+        """Take no more jobs, do those that wait, and close the connection."""
+        with self._lock:
+            self._is_closed = True
+            self._queue.put(None)
+            thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join()
+
+    # -- in the thread -----------------------------------------------------------------------------
+
+    def _main(self) -> None:
+        while batch := self._next_batch():
+            self._do(batch)
+            self._tell(batch)
+            # What a job refers to must not live until the next one comes.
+            del batch
+        if self._connection is not None:
+            with suppress(sqlite3.Error):
+                if self._farewell:
+                    self._connection.executescript(self._farewell)
+            self._connection.close()
+
+    def _next_batch(self) -> list[Job[Any]]:
+        job = self._queue.get()
+        batch: list[Job[Any]] = []
+        while job is not None:
+            batch.append(job)
+            if len(batch) == BATCH:
+                return batch
+            try:
+                job = self._queue.get_nowait()
+            except queue.Empty:
+                return batch
+        if batch:
+            # The end of the queue: to be found again behind this batch.
+            self._queue.put(None)
+        return batch
+
+    def _do(self, batch: Sequence[Job[Any]]) -> None:
+        connection = None
+        try:
+            connection = self._connection = self._connection or self._file.connect()
+            connection.execute(self._begin)
+            if len(batch) == 1:
+                batch[0].attempt(connection)
+            else:
+                for job in batch:
+                    self._attempt(connection, job)
+            connection.execute("COMMIT")
+        except Exception as error:
+            for job in batch:
+                job.fail(error)
+            if connection is not None:
+                with suppress(sqlite3.Error):
+                    roll_back(connection)
+        for job in batch:
+            job.follow_up()
+
+    @staticmethod
+    def _attempt(connection: sqlite3.Connection, job: Job[Any]) -> None:
+        connection.execute("SAVEPOINT job")
+        try:
+            job.attempt(connection)
+        except Exception as error:
+            if not connection.in_transaction:
+                # SQLite gave the whole transaction up, and with it what the jobs before wrote.
+                raise
+            job.fail(error)
+            connection.execute("ROLLBACK TO job")
+        connection.execute("RELEASE job")
+
+    @staticmethod
+    def _tell(batch: Sequence[Job[Any]]) -> None:
+        waiting: dict[asyncio.AbstractEventLoop, list[Job[Any]]] = {}
+        for job in batch:
+            if job.loop is not None:
+                waiting.setdefault(job.loop, []).append(job)
+        for loop, jobs in waiting.items():
+            # A loop that was closed meanwhile has nobody left who waits.
+            with suppress(RuntimeError):
+                loop.call_soon_threadsafe(_wake, jobs)
+
+
+def _wake(jobs: Sequence[Job[Any]]) -> None:
+    for job in jobs:
+        job.wake()

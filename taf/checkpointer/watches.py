@@ -1,0 +1,92 @@
+"""Who watches which thread, and what each was told last.
+
+Changes reach a watcher from two sides, from the writer and from whoever looks at the database: each is told once, and
+none after a later one.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import NamedTuple
+
+from taf.checkpointer.base import Change, ThreadKey, Watcher
+
+
+class Place(NamedTuple):
+    """Where a change stands in the order of changes: in which life of the thread, and the how many-th."""
+
+    thread: int
+    revision: int
+
+
+NOWHERE = Place(0, 0)
+
+
+class _Watch:
+    def __init__(self, watcher: Watcher, told: Place) -> None:
+        self._watcher: Watcher | None = watcher
+        self._lock = threading.Lock()
+        self.told = told
+
+    def tell(self, place: Place, change: Change) -> None:
+        # The lock keeps a later change from overtaking this one on its way.
+        with self._lock:
+            watcher = self._watcher
+            if watcher is not None and place > self.told:
+                self.told = place
+                # Whoever tells has others to tell, and leases to renew.
+                with suppress(Exception):
+                    watcher(change)
+
+    def end(self) -> None:
+        self._watcher = None
+
+
+class Watches:
+    """All watchers of one checkpointer."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._watches: dict[ThreadKey, list[_Watch]] = {}
+        self.generation = 0
+        """Grows with each new watcher, who may have missed what was told before."""
+
+    def __bool__(self) -> bool:
+        return bool(self._watches)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._watches
+
+    def threads(self) -> Sequence[ThreadKey]:
+        """Return the threads that are watched."""
+        with self._lock:
+            return list(self._watches)
+
+    def add(self, key: ThreadKey, watcher: Watcher, told: Place) -> Callable[[], None]:
+        """Tell ``watcher`` what comes after ``told``; return what ends it."""
+        watch = _Watch(watcher, told)
+        with self._lock:
+            self._watches[key] = [*self._watches.get(key, ()), watch]
+            self.generation += 1
+
+        def unwatch() -> None:
+            watch.end()
+            with self._lock:
+                left = [other for other in self._watches.get(key, ()) if other is not watch]
+                if left:
+                    self._watches[key] = left
+                else:
+                    self._watches.pop(key, None)
+
+        return unwatch
+
+    def is_new(self, key: ThreadKey, place: Place) -> bool:
+        """Say whether anybody who watches a thread was not told of a change yet."""
+        return any(watch.told < place for watch in self._watches.get(key, ()))
+
+    def tell(self, key: ThreadKey, place: Place, change: Change) -> None:
+        """Tell a change to all whom it is new to."""
+        for watch in self._watches.get(key, ()):
+            watch.tell(place, change)

@@ -1,0 +1,39 @@
+"""Graphs of functions: build them, run them, pause them, stop them."""
+
+from taf.graph.app import CompiledGraph, Receipt
+from taf.graph.command import END, START, Command, Send
+from taf.graph.context import Context
+from taf.graph.intake import approve_breakpoints, approve_if
+from taf.graph.interrupt import emit, interrupt, interrupt_sync, task, task_sync
+from taf.graph.node import RetryPolicy
+from taf.graph.result import RunResult, StateSnapshot
+from taf.graph.state_graph import StateGraph
+from taf.graph.stop import StopStatus
+from taf.state.interrupts import Approve, Edit, InterruptRecord, Reject, Respond
+
+__all__ = [
+    "END",
+    "START",
+    "Approve",
+    "Command",
+    "CompiledGraph",
+    "Context",
+    "Edit",
+    "InterruptRecord",
+    "Receipt",
+    "Reject",
+    "Respond",
+    "RetryPolicy",
+    "RunResult",
+    "Send",
+    "StateGraph",
+    "StateSnapshot",
+    "StopStatus",
+    "approve_breakpoints",
+    "approve_if",
+    "emit",
+    "interrupt",
+    "interrupt_sync",
+    "task",
+    "task_sync",
+]

@@ -1,0 +1,104 @@
+"""Answers to questions: a type ⇄ its JSON Schema, so that another process can check an answer before it runs anything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date, datetime, time, timedelta
+from enum import Enum
+from functools import lru_cache
+from typing import Annotated, Any, Literal, Union, cast
+from uuid import UUID
+
+from pydantic import BaseModel, Field, TypeAdapter, create_model
+
+_SCALARS: dict[str, Any] = {"integer": int, "number": float, "boolean": bool, "null": None}
+_FORMATS: dict[str, Any] = {
+    "date-time": datetime,
+    "date": date,
+    "time": time,
+    "duration": timedelta,
+    "uuid": UUID,
+    "binary": bytes,
+}
+_BOUNDS = {
+    "minimum": "ge",
+    "maximum": "le",
+    "exclusiveMinimum": "gt",
+    "exclusiveMaximum": "lt",
+    "minLength": "min_length",
+    "maxLength": "max_length",
+    "minItems": "min_length",
+    "maxItems": "max_length",
+    "multipleOf": "multiple_of",
+    "pattern": "pattern",
+}
+
+
+def answer_adapter(declared: Any) -> TypeAdapter[Any]:
+    """Return what validates answers of a type."""
+    try:
+        return _cached_adapter(declared)
+    except TypeError:  # an unhashable type
+        return TypeAdapter(declared)
+
+
+@lru_cache(maxsize=256)
+def _cached_adapter(declared: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(declared)
+
+
+def type_from_schema(schema: Mapping[str, Any]) -> Any:
+    """Return a type that accepts what a JSON Schema written by pydantic accepts, as far as a schema tells.
+
+    Validators that are code stay with the node that asked; a part that refers to itself is not looked into.
+    """
+    return _typed(schema, cast("Mapping[str, Any]", schema.get("$defs", {})), ())
+
+
+def _typed(schema: Mapping[str, Any], defs: Mapping[str, Any], seen: tuple[str, ...]) -> Any:
+    if "$ref" in schema:
+        name = str(schema["$ref"]).rpartition("/")[2]
+        return Any if name in seen or name not in defs else _typed(defs[name], defs, (*seen, name))
+    if "const" in schema:
+        return Literal[schema["const"]]
+    if "enum" in schema:
+        return Literal[tuple(schema["enum"])]
+    for word in ("anyOf", "oneOf"):
+        if word in schema:
+            return Union[tuple(_typed(part, defs, seen) for part in schema[word])]  # noqa: UP007
+    found = _shape(schema, defs, seen)
+    bounds = {ours: schema[theirs] for theirs, ours in _BOUNDS.items() if theirs in schema}
+    return Annotated[found, Field(**bounds)] if bounds and found is not Any else found
+
+
+def _shape(schema: Mapping[str, Any], defs: Mapping[str, Any], seen: tuple[str, ...]) -> Any:
+    kind = schema.get("type")
+    if kind in _SCALARS:
+        return _SCALARS[kind]
+    if kind == "string":
+        return _FORMATS.get(str(schema.get("format")), str)
+    if kind == "array":
+        item = _typed(cast("Mapping[str, Any]", schema.get("items", {})), defs, seen)
+        return set[item] if schema.get("uniqueItems") else list[item]
+    if kind == "object" and "properties" in schema:
+        return _model(schema, defs, seen)
+    return dict[str, Any] if kind == "object" else Any
+
+
+def _model(schema: Mapping[str, Any], defs: Mapping[str, Any], seen: tuple[str, ...]) -> type[BaseModel]:
+    required = set(schema.get("required", ()))
+    fields: dict[str, Any] = {}
+    for index, (name, part) in enumerate(schema["properties"].items()):
+        default = ... if name in required else None
+        fields[f"field_{index}"] = (_typed(part, defs, seen), Field(default, validation_alias=name))
+    extra: Literal["forbid", "ignore"] = "forbid" if schema.get("additionalProperties") is False else "ignore"
+    return create_model(str(schema.get("title", "Answer")), __config__={"extra": extra}, **fields)
+
+
+def plain_answer(answer: Any) -> Any:
+    """Return an answer without models, dataclasses and enums, in the form in which it is stored and sent."""
+    if isinstance(answer, Enum):
+        return answer.value
+    if isinstance(answer, BaseModel) or hasattr(answer, "__dataclass_fields__"):
+        return TypeAdapter(type(answer)).dump_python(answer, round_trip=True)
+    return answer

@@ -1,0 +1,265 @@
+"""A compiled graph: runs it, stops it, and shows its threads. The async API; ``blocking`` adds the sync twins."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+from taf.checkpointer.base import BaseCheckpointer, ThreadRow
+from taf.errors import AppClosedError, ConfigError, UnknownThreadError
+from taf.events import Event
+from taf.graph import history
+from taf.graph.active import ActiveRun
+from taf.graph.blocking import BlockingCalls
+from taf.graph.config import RunConfig, read_config
+from taf.graph.draw import mermaid, svg
+from taf.graph.engine import Engine
+from taf.graph.intake import NO_ANSWER, Answer, Call, Invoke, WhilePaused
+from taf.graph.result import RunResult, StateSnapshot, snapshot_of
+from taf.graph.routing import Routes
+from taf.graph.runtime import Runtime
+from taf.graph.stop import StopStatus, stop
+from taf.graph.stream import StreamMode, Tap
+from taf.graph.telling import events_of
+from taf.graph.waiting import until_free
+from taf.state.facts import Updated
+from taf.state.interrupts import InterruptRecord
+
+Config = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What ``submit`` returns at once: the run that was begun."""
+
+    thread_id: str
+    run_id: str
+
+
+class CompiledGraph(BlockingCalls):
+    """An app. One object serves sync and async callers, many threads and several event loops at once."""
+
+    def __init__(self, runtime: Runtime, *, owns_checkpointer: bool) -> None:
+        self.runtime = runtime
+        self._owns_checkpointer = owns_checkpointer
+        self._active: dict[str, ActiveRun] = {}
+        self._is_closed = False
+        super().__init__()
+
+    @property
+    def checkpointer(self) -> BaseCheckpointer:
+        """Where the threads are kept."""
+        return self.runtime.journal.store
+
+    # -- running -----------------------------------------------------------------------------------
+
+    async def ainvoke(
+        self, input: Any = None, config: Config | None = None, *, while_paused: WhilePaused | None = None
+    ) -> RunResult:
+        """Run a thread until it rests, and return how. See the table "what a call does" in the docs.
+
+        ``input`` is a dict of fields, a state, a message or a list of messages; None or ``{}`` goes on with a thread.
+        Raise what a node raised, ``InvalidInputError``, ``ThreadBusyError``, ``NothingToResumeError``.
+        """
+        return await self._finished(self.launch(Invoke(input), read_config(config), while_paused=while_paused))
+
+    async def aresume(
+        self, config: Config, answer: Any = NO_ANSWER, *, by: str | None = None, interrupt_id: str | None = None
+    ) -> RunResult:
+        """Answer an open interrupt and go on; without an answer, approve a breakpoint or continue a stopped thread.
+
+        ``answer`` is ``Approve``, ``Reject``, ``Edit`` or ``Respond``; any other value answers a question. Raise an
+        ``AnswerError``, and change nothing, for an answer that does not fit.
+        """
+        call = Answer(answer, by, interrupt_id)
+        return await self._finished(self.launch(call, read_config(config, needs_thread=True), create=False))
+
+    async def astream(
+        self,
+        input: Any = None,
+        config: Config | None = None,
+        *,
+        stream_mode: StreamMode = "events",
+        while_paused: WhilePaused | None = None,
+    ) -> AsyncIterator[Any]:
+        """Run a thread and yield what happens, as it is committed.
+
+        ``events`` yields ``Event``s, ``updates`` a dict of node and update, ``values`` the state after each step,
+        ``messages`` the new messages. A consumer that breaks off stops the run.
+        """
+        tap = Tap(stream_mode, self.runtime.spec.schema)
+        active = self.launch(Invoke(input), read_config(config), tap=tap, while_paused=while_paused)
+        async with contextlib.aclosing(tap.read(active)) as chunks:
+            async for chunk in chunks:
+                yield chunk
+
+    async def asubmit(self, input: Any = None, config: Config | None = None) -> Receipt:
+        """Begin a run on the calling loop and return at once; ``join`` waits for it."""
+        active = self.launch(Invoke(input), read_config(config))
+        return Receipt(active.config.thread_id, active.config.run_id)
+
+    async def ajoin(self, config: Config, run_id: str | None = None) -> RunResult:
+        """Wait until the run, or whichever run is active, is over, and return how the thread stands.
+
+        The run may be anywhere. Raise ``UnknownThreadError``.
+        """
+        thread_id = read_config(config, needs_thread=True).thread_id
+        active = self._active.get(thread_id)
+        if active is not None and run_id in (None, active.config.run_id):
+            await asyncio.wrap_future(active.landed())
+        found = await self.runtime.journal.read(thread_id)
+        if found is None:
+            raise UnknownThreadError(thread_id)
+        run, stored = found
+        if stored.is_owned and run_id in (None, run.run_id):
+            await until_free(self.checkpointer, self.runtime.journal.key(thread_id), run.run_id)
+            run = (await self.runtime.journal.read(thread_id) or found)[0]
+        return RunResult(self.runtime.spec.schema, run, run.run_id)
+
+    async def astop(self, config: Config, reason: str = "stopped") -> StopStatus:
+        """Stop the thread's run, wherever it is; on a paused thread, cancel the pause. Never raises for a thread's status."""
+        thread_id = read_config(config, needs_thread=True).thread_id
+        return await stop(self.runtime, self._active.get(thread_id), thread_id, reason)
+
+    def launch(
+        self,
+        call: Call,
+        config: RunConfig,
+        *,
+        tap: Tap | None = None,
+        create: bool = True,
+        while_paused: WhilePaused | None = None,
+    ) -> ActiveRun:
+        """Begin a run on the running loop."""
+        if self._is_closed:
+            raise AppClosedError
+        runtime = self.runtime
+        if while_paused is not None and while_paused != runtime.options.while_paused:
+            runtime = runtime.with_options(while_paused=while_paused)
+        active = ActiveRun(runtime, config, call, reader=tap.feed if tap else None, create=create)
+        thread_id = config.thread_id
+        if thread_id not in self._active:  # otherwise the thread is busy, and this run is about to say so
+            self._active[thread_id] = active
+            active.outcome.add_done_callback(lambda _: self._active.pop(thread_id, None))
+        return active
+
+    async def _finished(self, active: ActiveRun) -> RunResult:
+        run = await active.result()
+        if run is None:
+            raise UnknownThreadError(active.config.thread_id)
+        return RunResult(self.runtime.spec.schema, run, run.run_id)
+
+    # -- looking -----------------------------------------------------------------------------------
+
+    async def aget_state(self, config: Config) -> StateSnapshot:
+        """Return how a thread stands, or stood at the config's ``checkpoint_id``. Raise ``UnknownThreadError``."""
+        read = read_config(config, needs_thread=True)
+        found = await history.at_checkpoint(self.runtime, read)
+        if found is None:
+            raise UnknownThreadError(read.thread_id)
+        return snapshot_of(self.runtime.spec.schema, *found)
+
+    async def aget_history(self, config: Config, *, limit: int | None = None) -> list[StateSnapshot]:
+        """Return the thread's checkpoints, newest first."""
+        return await history.history(self.runtime, read_config(config, needs_thread=True), limit)
+
+    async def aevents(
+        self, config: Config, *, after: int = 0, run_id: str | None = None, follow: bool = False
+    ) -> AsyncIterator[Event]:
+        """Yield the thread's events above the sequence ``after``, then end, or (``follow``) wait for more."""
+        thread_id = read_config(config, needs_thread=True).thread_id
+        found = history.events_after(self.runtime, thread_id, after, run_id, follow)
+        async with contextlib.aclosing(found) as events:
+            async for event in events:
+                yield event
+
+    async def ainterrupts(self, config: Config) -> list[InterruptRecord]:
+        """Return all interrupts of a thread, newest first, whatever became of them."""
+        return await self.runtime.journal.interrupts(read_config(config, needs_thread=True).thread_id)
+
+    async def athreads(self, *, status: str | None = None, after: str = "", limit: int = 100) -> Sequence[ThreadRow]:
+        """List threads by name, from behind the name ``after``."""
+        journal = self.runtime.journal
+        return await journal.store.threads(journal.tenant, status=status, after=after, limit=limit)
+
+    # -- changing from outside ---------------------------------------------------------------------
+
+    async def aupdate_state(self, config: Config, update: Any, *, as_node: str | None = None) -> StateSnapshot:
+        """Change a thread that rests, by the rules of a node's return value.
+
+        With ``as_node`` the thread goes on as if that node had just run. Raise ``InvalidUpdateError``,
+        ``ThreadBusyError``, ``ConfigError`` for an unknown node.
+        """
+        read = read_config(config, needs_thread=True)
+        spec, journal = self.runtime.spec, self.runtime.journal
+        if as_node is not None and as_node not in spec.nodes:
+            raise ConfigError(f'as_node="{as_node}" is no node of this graph.')
+        ledger = await journal.acquire(read.thread_id, lease_seconds=self.runtime.options.lease_seconds)
+        assert ledger is not None
+        try:
+            run = ledger.run
+            base = run.values if run.sequence else spec.schema.apply({}, spec.schema.default_ops())
+            changes, values = spec.schema.merge(base, [("the update", spec.schema.writes(update, "The update has"))])
+            ops = (*(() if run.sequence else spec.schema.default_ops()), *changes[0])
+            routes = Routes(spec, Engine(self.runtime, read))
+            frontier = None if as_node is None else await routes.out_of(as_node, run, values)
+            ledger.stage(Updated(ops, as_node, frontier))
+        finally:
+            if ledger.is_open:
+                told, _ = await ledger.save(release=True)
+                self.runtime.bus.publish(events_of(read.thread_id, told))
+        return await self.aget_state({"thread_id": read.thread_id})
+
+    async def afork(self, config: Config, *, thread_id: str | None = None) -> dict[str, Any]:
+        """Begin a new thread at a checkpoint of another one, and return the new thread's config."""
+        target = await history.fork(self.runtime, read_config(config, needs_thread=True), thread_id)
+        return {"thread_id": target.thread_id}
+
+    async def adelete_thread(self, config: Config) -> bool:
+        """Remove a thread that rests. Return False when there is none."""
+        thread_id = read_config(config, needs_thread=True).thread_id
+        self.runtime.journal.forget(thread_id)
+        return await self.checkpointer.delete(self.runtime.journal.key(thread_id))
+
+    # -- drawing -----------------------------------------------------------------------------------
+
+    def draw_mermaid(self, at: StateSnapshot | RunResult | None = None) -> str:
+        """Return the graph as a Mermaid flowchart; with a snapshot, the node that waits is marked."""
+        return mermaid(self.runtime.spec, _waiting_nodes(at))
+
+    def draw_svg(self, at: StateSnapshot | RunResult | None = None) -> str:
+        """Return the graph as an SVG picture; with a snapshot, the node that waits is marked."""
+        return svg(self.runtime.spec, _waiting_nodes(at))
+
+    # -- leaving -----------------------------------------------------------------------------------
+
+    async def aclose(self) -> None:
+        """Stop what runs here, deliver what is buffered, and close the checkpointer if this app made it."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        for active in list(self._active.values()):
+            active.request_stop("the app was closed")
+            await asyncio.wrap_future(active.landed())
+        await self.runtime.bus.aclose()
+        if self._owns_checkpointer:
+            await self.checkpointer.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+
+def _waiting_nodes(at: StateSnapshot | RunResult | None) -> tuple[str, ...]:
+    if at is None or not at.status.is_interrupted or at.current_node is None:
+        return ()
+    return (at.current_node,)
+

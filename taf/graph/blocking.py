@@ -1,0 +1,243 @@
+"""The sync door: every async method's twin, over an event loop in a thread of its own that lives as long as the app.
+
+A sync call works from a plain thread; from inside a sync node, where it goes back to the loop that the node was
+called from; and from inside a running event loop, where it blocks that loop and says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+import warnings
+import weakref
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
+
+from taf.checkpointer.base import ThreadRow
+from taf.events import Event
+from taf.graph.config import read_config
+from taf.graph.context import current_or_none
+from taf.graph.intake import NO_ANSWER, Invoke, WhilePaused
+from taf.graph.result import RunResult, StateSnapshot
+from taf.graph.stop import StopStatus
+from taf.graph.stream import DONE, StreamMode, Tap
+from taf.state.interrupts import InterruptRecord
+
+if TYPE_CHECKING:
+    from taf.graph.active import ActiveRun
+    from taf.graph.app import CompiledGraph, Receipt
+
+T = TypeVar("T")
+Config = Mapping[str, Any]
+
+
+class LoopThread:
+    """An event loop in a daemon thread, ended by ``close``, with its owner, or at exit."""
+
+    def __init__(self, owner: object) -> None:
+        self.loop = asyncio.new_event_loop()
+        self.thread = threading.Thread(target=self.loop.run_forever, name="taf sync calls", daemon=True)
+        self.thread.start()
+        self.close = weakref.finalize(owner, _end, self.loop, self.thread)
+
+
+def _end(loop: asyncio.AbstractEventLoop, thread: threading.Thread) -> None:
+    if loop.is_closed():
+        return
+    with suppress(RuntimeError):
+        asyncio.run_coroutine_threadsafe(_cancel_all(), loop).result(timeout=5)
+    loop.call_soon_threadsafe(loop.stop)
+    if thread is not threading.current_thread():
+        thread.join(timeout=5)
+        if not thread.is_alive():
+            loop.close()
+
+
+async def _cancel_all() -> None:
+    """Let what still runs on the loop end before it does."""
+    tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    await asyncio.get_running_loop().shutdown_asyncgens()
+
+
+class BlockingCalls:
+    """The sync half of a compiled graph. Each method does what its twin with an ``a`` in front does."""
+
+    def __init__(self) -> None:
+        self._door: LoopThread | None = None
+        self._door_lock = threading.Lock()
+
+    def _loop_thread(self) -> LoopThread:
+        with self._door_lock:
+            if self._door is None:
+                self._door = LoopThread(self)
+            return self._door
+
+    def _host_loop(self, name: str) -> tuple[asyncio.AbstractEventLoop, LoopThread | None]:
+        """Return the loop that a sync call runs on, and what has to be closed behind it."""
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            context = current_or_none()
+            return (context.host.loop, None) if context is not None else (self._loop_thread().loop, None)
+        warnings.warn(
+            f"{name}() was called inside a running event loop and blocks it. Use a{name}() there.",
+            RuntimeWarning,
+            stacklevel=4,
+        )
+        door = self._loop_thread()
+        if door.thread is not threading.current_thread():
+            return door.loop, None
+        passing = LoopThread(self)  # a node on the door's own loop: that one is busy with it
+        return passing.loop, passing
+
+    def _call(self, name: str, call: Coroutine[Any, Any, T]) -> T:
+        try:
+            loop, passing = self._host_loop(name)
+        except BaseException:
+            call.close()
+            raise
+        future = asyncio.run_coroutine_threadsafe(call, loop)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()
+            raise
+        finally:
+            if passing is not None:
+                passing.close()
+
+    @property
+    def _async(self) -> CompiledGraph:
+        return cast("CompiledGraph", self)
+
+    # -- running -----------------------------------------------------------------------------------
+
+    def invoke(
+        self, input: Any = None, config: Config | None = None, *, while_paused: WhilePaused | None = None
+    ) -> RunResult:
+        """Run a thread until it rests; see ``ainvoke``."""
+        return self._call("invoke", self._async.ainvoke(input, config, while_paused=while_paused))
+
+    def resume(
+        self, config: Config, answer: Any = NO_ANSWER, *, by: str | None = None, interrupt_id: str | None = None
+    ) -> RunResult:
+        """Answer an open interrupt and go on; see ``aresume``."""
+        return self._call("resume", self._async.aresume(config, answer, by=by, interrupt_id=interrupt_id))
+
+    def stream(
+        self,
+        input: Any = None,
+        config: Config | None = None,
+        *,
+        stream_mode: StreamMode = "events",
+        while_paused: WhilePaused | None = None,
+    ) -> Iterator[Any]:
+        """Run a thread and yield what happens; see ``astream``."""
+        loop, passing = self._host_loop("stream")
+        tap = Tap(stream_mode, self._async.runtime.spec.schema)
+        launching = self._launch_tapped(input, config, tap, while_paused)
+        active, chunks = asyncio.run_coroutine_threadsafe(launching, loop).result()
+        try:
+            while (chunk := chunks.get()) is not DONE:
+                yield chunk
+            asyncio.run_coroutine_threadsafe(active.result(), loop).result()
+        finally:
+            if not active.outcome.done():
+                active.request_stop("the reader of the stream left")
+                active.landed().result()
+            if passing is not None:
+                passing.close()
+
+    async def _launch_tapped(
+        self, input: Any, config: Config | None, tap: Tap, while_paused: WhilePaused | None
+    ) -> tuple[ActiveRun, queue.SimpleQueue[Any]]:
+        active = self._async.launch(Invoke(input), read_config(config), tap=tap, while_paused=while_paused)
+        return active, tap.read_elsewhere(active)
+
+    def submit(self, input: Any = None, config: Config | None = None) -> Receipt:
+        """Begin a run and return at once; see ``asubmit``."""
+        return self._call("submit", self._async.asubmit(input, config))
+
+    def join(self, config: Config, run_id: str | None = None) -> RunResult:
+        """Wait until a run is over; see ``ajoin``."""
+        return self._call("join", self._async.ajoin(config, run_id))
+
+    def stop(self, config: Config, reason: str = "stopped") -> StopStatus:
+        """Stop the thread's run, wherever it is; see ``astop``."""
+        return self._call("stop", self._async.astop(config, reason))
+
+    # -- looking -----------------------------------------------------------------------------------
+
+    def get_state(self, config: Config) -> StateSnapshot:
+        """Return how a thread stands; see ``aget_state``."""
+        return self._call("get_state", self._async.aget_state(config))
+
+    def get_history(self, config: Config, *, limit: int | None = None) -> list[StateSnapshot]:
+        """Return the thread's checkpoints, newest first; see ``aget_history``."""
+        return self._call("get_history", self._async.aget_history(config, limit=limit))
+
+    def events(
+        self, config: Config, *, after: int = 0, run_id: str | None = None, follow: bool = False
+    ) -> Iterator[Event]:
+        """Yield the thread's events above a sequence; see ``aevents``."""
+        found = self._async.aevents(config, after=after, run_id=run_id, follow=follow)
+        loop, passing = self._host_loop("events")
+        try:
+            while True:
+                event = asyncio.run_coroutine_threadsafe(_next(found), loop).result()
+                if event is None:
+                    return
+                yield event
+        finally:
+            asyncio.run_coroutine_threadsafe(_close(found), loop).result()
+            if passing is not None:
+                passing.close()
+
+    def interrupts(self, config: Config) -> list[InterruptRecord]:
+        """Return all interrupts of a thread; see ``ainterrupts``."""
+        return self._call("interrupts", self._async.ainterrupts(config))
+
+    def threads(self, *, status: str | None = None, after: str = "", limit: int = 100) -> Sequence[ThreadRow]:
+        """List threads by name; see ``athreads``."""
+        return self._call("threads", self._async.athreads(status=status, after=after, limit=limit))
+
+    # -- changing from outside ---------------------------------------------------------------------
+
+    def update_state(self, config: Config, update: Any, *, as_node: str | None = None) -> StateSnapshot:
+        """Change a thread that rests; see ``aupdate_state``."""
+        return self._call("update_state", self._async.aupdate_state(config, update, as_node=as_node))
+
+    def fork(self, config: Config, *, thread_id: str | None = None) -> dict[str, Any]:
+        """Begin a new thread at a checkpoint of another one; see ``afork``."""
+        return self._call("fork", self._async.afork(config, thread_id=thread_id))
+
+    def delete_thread(self, config: Config) -> bool:
+        """Remove a thread that rests; see ``adelete_thread``."""
+        return self._call("delete_thread", self._async.adelete_thread(config))
+
+    # -- leaving -----------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Stop what runs here and deliver what is buffered; see ``aclose``."""
+        self._call("close", self._async.aclose())
+        if self._door is not None:
+            self._door.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+async def _next(events: AsyncIterator[Event]) -> Event | None:
+    return await anext(events, None)
+
+
+async def _close(events: AsyncIterator[Event]) -> None:
+    await cast("Any", events).aclose()

@@ -1,0 +1,76 @@
+"""The caller's config dict, read once at the door and then frozen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from taf.errors import ConfigError
+from taf.ids import new_id
+
+DEFAULT_RECURSION_LIMIT = 100
+
+
+@dataclass(frozen=True, slots=True)
+class RunConfig:
+    """What a call says about its run. ``extra`` holds the keys that taf does not know; nodes get them all."""
+
+    thread_id: str
+    run_id: str
+    recursion_limit: int = DEFAULT_RECURSION_LIMIT
+    user_id: str | None = None
+    checkpoint_id: str | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return a fresh dict, as nodes and routers get it."""
+        known: dict[str, Any] = {
+            "thread_id": self.thread_id,
+            "run_id": self.run_id,
+            "recursion_limit": self.recursion_limit,
+        }
+        if self.user_id is not None:
+            known["user_id"] = self.user_id
+        return {**self.extra, **known}
+
+
+def _name(config: Mapping[str, Any], key: str) -> str | None:
+    value = config.get(key)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
+        raise ConfigError(f'config["{key}"] has to be a text that is not empty, or a whole number, not {value!r}.')
+    return str(value)
+
+
+def _limit(config: Mapping[str, Any]) -> int:
+    limit = config.get("recursion_limit", DEFAULT_RECURSION_LIMIT)
+    if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
+        raise ConfigError(f'config["recursion_limit"] has to be a whole number of at least 1, not {limit!r}.')
+    return limit
+
+
+_KNOWN = frozenset({"thread_id", "run_id", "recursion_limit", "user_id", "checkpoint_id"})
+
+
+def read_config(config: Mapping[str, Any] | None, *, needs_thread: bool = False) -> RunConfig:
+    """Read a config dict, which is not changed. Raise ``ConfigError``.
+
+    A missing ``thread_id`` is made up, unless the call is about a thread that has to be there.
+    """
+    if config is None:
+        config = {}
+    if not isinstance(config, Mapping):
+        raise ConfigError(f'The config has to be a dict such as {{"thread_id": "t1"}}, not {config!r}.')
+    thread_id = _name(config, "thread_id")
+    if thread_id is None and needs_thread:
+        raise ConfigError('This call needs config["thread_id"].')
+    return RunConfig(
+        thread_id or new_id(),
+        _name(config, "run_id") or new_id(),
+        _limit(config),
+        _name(config, "user_id"),
+        _name(config, "checkpoint_id"),
+        {key: value for key, value in config.items() if key not in _KNOWN} if len(config) > 1 else {},
+    )

@@ -1,0 +1,281 @@
+"""What a running node can ask for: its ``Context``, and which one is current."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar
+from datetime import datetime
+from inspect import isawaitable
+from typing import Any, NamedTuple, Protocol, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
+
+from taf.errors import (
+    ConfigError,
+    InterruptRejectedError,
+    NonDeterministicReplayError,
+    OutsideNodeError,
+    StaleOwnerError,
+)
+from taf.graph.answers import answer_adapter
+from taf.graph.config import RunConfig
+from taf.serialization import Codec
+from taf.state.facts import Entry, Task
+from taf.state.interrupts import QUESTION_ANSWERS, InterruptKind, InterruptRecord
+from taf.state.run import Run
+
+
+class Question(NamedTuple):
+    """What is to become an interrupt record."""
+
+    reason: str
+    data: Any = None
+    answer_schema: Mapping[str, Any] | None = None
+    allowed: tuple[str, ...] = QUESTION_ANSWERS
+    due_at: datetime | None = None
+    kind: InterruptKind = InterruptKind.NODE
+    path: tuple[str, ...] = ()
+    inner_id: str | None = None
+
+
+class Pause(BaseException):
+    """Leaves a node that asked a question. No ``Exception``, so that ``except Exception`` lets it pass."""
+
+
+class AnswerRefused(BaseException):
+    """Leaves a node whose recorded answer does not fit the question's type after all."""
+
+    def __init__(self, position: int, why: str) -> None:
+        self.position, self.why = position, why
+        super().__init__(why)
+
+
+class Host(Protocol):
+    """What a context needs of the run that it belongs to."""
+
+    config: RunConfig
+    loop: asyncio.AbstractEventLoop
+
+    @property
+    def is_stopping(self) -> bool: ...
+
+    def record_of(self, context: Context, question: Question, position: int) -> InterruptRecord: ...
+
+    def emit(self, context: Context, value: Any, key: str | None) -> None: ...
+
+    async def record_task(self, context: Context, position: int, entry: Entry) -> None: ...
+
+
+class Context:
+    """A node's own view of its run: who it is, and what it may ask for."""
+
+    __slots__ = (
+        "_host",
+        "_position",
+        "asked",
+        "attempt",
+        "is_abandoned",
+        "memo",
+        "open",
+        "runner",
+        "running",
+        "task",
+        "was_cancelled",
+    )
+
+    def __init__(self, host: Host, run: Run, task: Task, attempt: int = 1) -> None:
+        self._host, self.task, self.attempt = host, task, attempt
+        self.running = run
+        details = run.details
+        self.memo: Mapping[int, Entry] = details.memo.get(task.key, {}) if details.memo else {}
+        self.open: Sequence[InterruptRecord] = details.interrupts
+        self.asked: list[InterruptRecord] = []
+        self.runner: asyncio.Task[Any] | None = None
+        self.was_cancelled = self.is_abandoned = False
+        self._position = 0
+
+    # -- who and where -----------------------------------------------------------------------------
+
+    @property
+    def node(self) -> str:
+        """The node's name."""
+        return self.task.node
+
+    @property
+    def thread_id(self) -> str:
+        """The thread."""
+        return self._host.config.thread_id
+
+    @property
+    def run_id(self) -> str:
+        """The run."""
+        return self._host.config.run_id
+
+    @property
+    def step(self) -> int:
+        """How many steps the pass had made before this one."""
+        return self.running.step
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The caller's config, with ``thread_id`` and ``run_id`` filled in."""
+        return self._host.config.as_dict()
+
+    @property
+    def stopping(self) -> bool:
+        """True once the run is being stopped or this attempt was given up: what the node returns is refused."""
+        return self.is_abandoned or self._host.is_stopping
+
+    @property
+    def host(self) -> Host:
+        """The run that the node belongs to."""
+        return self._host
+
+    # -- asking a human ----------------------------------------------------------------------------
+
+    def interrupt(
+        self,
+        question: str,
+        *,
+        answer: Any = None,
+        data: Any = None,
+        due_at: datetime | None = None,
+        allowed: Sequence[str] = QUESTION_ANSWERS,
+    ) -> Any:
+        """Return the human's answer, or leave the node until there is one. See ``taf.graph.interrupt``."""
+        if due_at is not None and due_at.tzinfo is None:
+            raise ConfigError("due_at needs a time zone, for example datetime.now(UTC) + timedelta(hours=1).")
+        position = self.next_position()
+        adapter = None if answer is None else answer_adapter(answer)
+        entry = self.memo.get(position)
+        if entry is not None:
+            return self._recall(position, entry, str(question), adapter)
+        schema = None if adapter is None else adapter.json_schema()
+        self.ask(Question(str(question), data, schema, tuple(allowed), due_at), position)
+        raise Pause
+
+    def _recall(self, position: int, entry: Entry, question: str, adapter: TypeAdapter[Any] | None) -> Any:
+        self._same(position, entry, question, "answer", "reject")
+        if entry.kind == "reject":
+            reason, by, goto = entry.value
+            raise InterruptRejectedError(reason, by, goto)
+        if adapter is None:
+            return entry.value
+        try:
+            return adapter.validate_python(entry.value)
+        except ValidationError as error:
+            raise AnswerRefused(position, str(error)) from error
+
+    def _same(self, position: int, entry: Entry, name: str, *kinds: str) -> None:
+        words = {"task": "task", "answer": "the question", "reject": "the question"}
+        if entry.name != name or entry.kind not in kinds:
+            recorded = f'{words.get(entry.kind, entry.kind)} "{entry.name}"'
+            raise NonDeterministicReplayError(self.node, position, recorded, f'{words[kinds[0]]} "{name}"')
+
+    def ask(self, question: Question, position: int) -> None:
+        """Put a question on record, or find it there. The run pauses when the node is left."""
+        record = self._asked_before(question, position) or self._host.record_of(self, question, position)
+        self.asked.append(record)
+        runner = self.runner
+        if runner is not None and runner is not _current_task() and not self.was_cancelled:
+            self.was_cancelled = True  # asked in a task that the node made: gather() would keep the pause to itself
+            runner.get_loop().call_soon_threadsafe(runner.cancel)
+
+    def _asked_before(self, question: Question, position: int) -> InterruptRecord | None:
+        for record in self.open:
+            if record.task != self.task.key:
+                continue
+            if question.inner_id is not None:
+                if record.inner_id == question.inner_id:
+                    return record
+            elif record.position == position:
+                if record.reason != question.reason:
+                    asked = f'the question "{question.reason}"'
+                    raise NonDeterministicReplayError(self.node, position, f'the question "{record.reason}"', asked)
+                return record
+        return None
+
+    def next_position(self) -> int:
+        """Count what the node asks for, so that a replay can be compared with the record."""
+        position = self._position
+        self._position += 1
+        return position
+
+    # -- recorded tasks ----------------------------------------------------------------------------
+
+    async def run_task(self, name: str, fn: Callable[..., Any], *args: Any) -> Any:
+        """Return what ``fn(*args)`` returned the first time. See ``taf.graph.task``."""
+        position = self.next_position()
+        codec = _result_codec(name, fn)
+        entry = self.memo.get(position)
+        if entry is not None:
+            return self._recorded(position, entry, name, codec)
+        result = fn(*args)
+        if isawaitable(result):
+            result = await result
+        await self._record(position, name, codec, result)
+        return result
+
+    def run_task_sync(self, name: str, fn: Callable[..., Any], *args: Any) -> Any:
+        """Do what ``run_task`` does, in a sync node's thread."""
+        position = self.next_position()
+        codec = _result_codec(name, fn)
+        entry = self.memo.get(position)
+        if entry is not None:
+            return self._recorded(position, entry, name, codec)
+        result = fn(*args)
+        saving = self._record(position, name, codec, result)
+        asyncio.run_coroutine_threadsafe(saving, self._host.loop).result()
+        return result
+
+    async def _record(self, position: int, name: str, codec: Codec, result: Any) -> None:
+        if self.stopping:
+            raise StaleOwnerError(self.thread_id, 0)
+        packed, marks = codec.encode(result)
+        await self._host.record_task(self, position, Entry("task", name, [packed, [list(mark) for mark in marks]]))
+
+    def _recorded(self, position: int, entry: Entry, name: str, codec: Codec) -> Any:
+        self._same(position, entry, name, "task")
+        packed, marks = entry.value
+        return codec.decode(packed, [(tuple(path), tag) for path, tag in marks])
+
+    # -- telling before it is done -----------------------------------------------------------------
+
+    def emit(self, value: Any, key: str | None = None) -> None:
+        """Show a partial result. See ``taf.graph.emit``."""
+        if not self.stopping:
+            self._host.emit(self, value, key)
+
+
+def _result_codec(name: str, fn: Callable[..., Any]) -> Codec:
+    try:
+        declared = get_type_hints(getattr(fn, "func", fn)).get("return", Any)
+    except Exception:
+        declared = Any  # hints that cannot be resolved here
+    return Codec(declared, f'the result of task "{name}"')
+
+
+def _current_task() -> asyncio.Task[Any] | None:
+    try:
+        return asyncio.current_task()
+    except RuntimeError:
+        return None
+
+
+_current: ContextVar[Context] = ContextVar("taf_context")
+enter = _current.set
+leave = _current.reset
+
+
+def current(what: str) -> Context:
+    """Return the context of the node that runs here. Raise ``OutsideNodeError``."""
+    try:
+        return _current.get()
+    except LookupError:
+        raise OutsideNodeError(what) from None
+
+
+def current_or_none() -> Context | None:
+    """Return the context of the node that runs here, if one does."""
+    return _current.get(None)

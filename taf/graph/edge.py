@@ -1,0 +1,62 @@
+"""Edges that are decided while the graph runs: branches with a router, and joins that wait for several nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from taf.errors import InvalidUpdateError
+from taf.graph.command import Destination, destinations
+from taf.graph.node import Call
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """A conditional edge: ``call(state, context)`` says where to go, ``path_map`` translates its answers."""
+
+    source: str
+    call: Call
+    is_async: bool
+    path_map: Mapping[Any, str] | None = None
+
+    def targets(self, answer: Any) -> list[Destination]:
+        """Read a router's answer. Raise ``InvalidUpdateError`` for one that leads nowhere."""
+        if self.path_map is not None and not isinstance(answer, list | tuple | set | frozenset):
+            answer = [answer]
+        if self.path_map is not None:
+            answer = [self._mapped(one) for one in answer]
+        found = destinations(answer)
+        if found is None:
+            raise InvalidUpdateError(
+                f'The router behind "{self.source}" returned {answer!r}. Return the name of a node, END, a Send, '
+                "or a list of these."
+            )
+        return found
+
+    def _mapped(self, answer: Any) -> Any:
+        assert self.path_map is not None
+        try:
+            if answer in self.path_map:
+                return self.path_map[answer]
+        except TypeError:  # unhashable, such as a Send with a dict inside
+            return answer
+        if isinstance(answer, str):
+            known = ", ".join(repr(key) for key in self.path_map)
+            raise InvalidUpdateError(
+                f'The router behind "{self.source}" returned {answer!r}, which is not in its path_map: {known}.'
+            )
+        return answer
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """An edge that waits: ``target`` runs once after all of ``sources`` have run, in whichever steps."""
+
+    sources: tuple[str, ...]
+    target: str
+
+    @property
+    def name(self) -> str:
+        """The name under which a thread remembers which sources have arrived."""
+        return f"{'+'.join(self.sources)}->{self.target}"

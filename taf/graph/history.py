@@ -1,0 +1,121 @@
+"""A thread's past: its checkpoints, its events, and new threads that begin at one of them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from taf.checkpointer.journal import Told
+from taf.errors import ConfigError, UnknownCheckpointError, UnknownThreadError
+from taf.events import Event
+from taf.graph.config import RunConfig
+from taf.graph.result import StateSnapshot, snapshot_of
+from taf.graph.runtime import Runtime
+from taf.graph.telling import events_of
+from taf.graph.waiting import moves
+from taf.ids import new_id
+from taf.state.channel import Op
+from taf.state.execution import ExecutionStatus
+from taf.state.facts import Answered, Forked, Reopened, TaskRecorded
+from taf.state.run import Run, evolve
+
+
+async def _told(runtime: Runtime, thread_id: str, after: int = 0) -> AsyncIterator[Told]:
+    while True:
+        page = await runtime.journal.facts(thread_id, after)
+        for told in page:
+            yield told
+        if not page:
+            return
+        after = page[-1].record.sequence
+
+
+async def checkpoints(runtime: Runtime, thread_id: str) -> AsyncIterator[tuple[Run, datetime]]:
+    """Yield the thread as it was after each fact that left it somewhere, oldest first."""
+    run = Run(thread_id)
+    async for told in _told(runtime, thread_id):
+        run = evolve(runtime.journal.schema, run, told.fact)
+        if not isinstance(told.fact, TaskRecorded | Answered | Reopened):
+            yield run, datetime.fromtimestamp(told.record.at, UTC)
+
+
+async def at_checkpoint(runtime: Runtime, config: RunConfig) -> tuple[Run, datetime | None] | None:
+    """Return the thread as it is, or as it was at the config's checkpoint; None for an unknown thread."""
+    thread_id = config.thread_id
+    if config.checkpoint_id is not None:
+        async for run, at in checkpoints(runtime, thread_id):
+            if str(run.sequence) == config.checkpoint_id:
+                return run, at
+        raise UnknownCheckpointError(thread_id, config.checkpoint_id)
+    found = await runtime.journal.read(thread_id)
+    if found is None:
+        return None
+    last = await runtime.journal.facts(thread_id, found[0].sequence - 1)
+    return found[0], datetime.fromtimestamp(last[0].record.at, UTC) if last else None
+
+
+async def history(runtime: Runtime, config: RunConfig, limit: int | None) -> list[StateSnapshot]:
+    """Return the thread's checkpoints, newest first."""
+    found = [pair async for pair in checkpoints(runtime, config.thread_id)]
+    newest = found[::-1] if limit is None else found[::-1][:limit]
+    return [snapshot_of(runtime.journal.schema, run, at) for run, at in newest]
+
+
+async def events(runtime: Runtime, thread_id: str, after: int, run_id: str | None, follow: bool) -> AsyncIterator[Event]:
+    """Yield the events above a sequence, of one run or of all, and what follows if asked to."""
+    journal = runtime.journal
+    async with contextlib.aclosing(moves(journal.store, journal.key(thread_id))) as looks:
+        async for _ in looks:
+            async for told in _told(runtime, thread_id, after):
+                after = told.record.sequence
+                for event in events_of(thread_id, [told]):
+                    if run_id in (None, event.run_id):
+                        yield event
+            if not follow:
+                return
+
+
+async def events_after(
+    runtime: Runtime, thread_id: str, after: int, run_id: str | None, follow: bool
+) -> AsyncIterator[Event]:
+    """Yield events as ``events`` does, also when ``after`` lies within a step that several nodes made."""
+    async with contextlib.aclosing(events(runtime, thread_id, after, run_id, follow)) as found:
+        async for event in found:
+            if event.sequence > after:
+                yield event
+
+
+async def fork(runtime: Runtime, config: RunConfig, thread_id: str | None) -> RunConfig:
+    """Begin a new thread as a copy of a checkpoint. Raise ``ConfigError`` when the new thread exists."""
+    found = await at_checkpoint(runtime, config)
+    if found is None:
+        raise UnknownThreadError(config.thread_id)
+    target = RunConfig(thread_id or new_id(), config.run_id)
+    ledger = await runtime.journal.acquire(target.thread_id, lease_seconds=runtime.options.lease_seconds)
+    assert ledger is not None
+    try:
+        if ledger.run.sequence:
+            raise ConfigError(f'Thread "{target.thread_id}" exists: fork into a new one.')
+        ledger.stage(_forked(runtime, found[0], target))
+    finally:
+        if ledger.is_open:
+            told, _ = await ledger.save(release=True)
+            runtime.bus.publish(events_of(target.thread_id, told))
+    return target
+
+
+def _forked(runtime: Runtime, run: Run, target: RunConfig) -> Forked:
+    channel = runtime.journal.schema.channel
+    ops = tuple(Op("set", name, channel(name).detached(value)) for name, value in run.values.items())
+    records = tuple(
+        replace(record, id=new_id(), thread_id=target.thread_id) for record in run.details.interrupts
+    )
+    was_running = run.status is ExecutionStatus.RUNNING
+    copied = run._replace(
+        status=ExecutionStatus.STOPPED if was_running else run.status,
+        values={},
+        details=run.details._replace(interrupts=records) if records else run.details,
+    )
+    return Forked(run.thread_id, run.sequence, copied, ops)

@@ -1,0 +1,334 @@
+"""What a call means for a thread as it stands: the facts that begin a run, or the reason why there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from inspect import isawaitable
+from typing import Any, Final, Literal, TypeAlias, cast
+
+from pydantic import TypeAdapter, ValidationError
+
+from taf.errors import (
+    AlreadyAnsweredError,
+    AmbiguousResumeError,
+    InterruptExpiredError,
+    InvalidAnswerError,
+    InvalidInputError,
+    NothingToResumeError,
+    ThreadPausedError,
+    UnknownInterruptError,
+)
+from taf.graph.answers import plain_answer, type_from_schema
+from taf.graph.command import END
+from taf.graph.spec import GraphSpec
+from taf.state.channel import Op
+from taf.state.execution import ExecutionStatus
+from taf.state.facts import Answered, Entry, Fact, Resumed, Started, Stopped, Task, Updated
+from taf.state.interrupts import Approve, Edit, HumanDecision, InterruptRecord, InterruptStatus, Reject, Respond
+from taf.state.run import Run
+from taf.state.schema import Values
+
+Decide: TypeAlias = Callable[[Any, InterruptRecord], HumanDecision | None | Awaitable[HumanDecision | None]]
+WhilePaused: TypeAlias = Literal["resume", "reject", "supersede"]
+Entering: TypeAlias = Callable[[Values], Awaitable[tuple[Task, ...]]]
+"""Routes from START, on the values that the input led to."""
+
+
+class _NoAnswer:
+    def __repr__(self) -> str:
+        return "no answer"
+
+
+NO_ANSWER: Final = _NoAnswer()
+
+
+@dataclass(frozen=True, slots=True)
+class Invoke:
+    """New input, ``{}`` or None."""
+
+    input: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """Input of a subgraph: values that stand in place of the defaults, without their reducers."""
+
+    values: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A human's answer to an open interrupt."""
+
+    answer: Any = NO_ANSWER
+    by: str | None = None
+    interrupt_id: str | None = None
+
+
+Call: TypeAlias = Invoke | Answer
+
+
+def approve_breakpoints(given: Any, record: InterruptRecord) -> HumanDecision | None:
+    """Approve every breakpoint, whatever comes, and leave questions open: the default ``decide``."""
+    return None if record.is_question else Approve()
+
+
+class Intake:
+    """Reads calls for one graph. Nothing here writes: it returns facts, or raises and leaves all as it was."""
+
+    def __init__(
+        self,
+        spec: GraphSpec,
+        enter: Entering,
+        *,
+        decide: Decide = approve_breakpoints,
+        while_paused: WhilePaused = "resume",
+        now: float,
+    ) -> None:
+        self._spec, self._enter, self._decide, self._while_paused = spec, enter, decide, while_paused
+        self._now = datetime.fromtimestamp(now, UTC)
+
+    async def facts(
+        self, run: Run, call: Call, run_id: str, closed: Callable[[], Awaitable[Sequence[InterruptRecord]]]
+    ) -> list[Fact]:
+        """Return the facts that a call begins with. ``closed`` fetches the interrupts that were answered before."""
+        if run.status.is_interrupted:
+            if isinstance(call, Answer):
+                return await self._answer(run, call, run_id, closed)
+            return await self._while_it_waits(run, call.input, run_id)
+        if isinstance(call, Answer):
+            await self._refuse_late_answer(run, call, closed)
+            if run.status in (ExecutionStatus.IDLE, ExecutionStatus.COMPLETED):
+                raise NothingToResumeError(run.thread_id, run.status.value)
+            return [Resumed(run_id)]
+        return await self._outside_a_pause(run, call.input, run_id)
+
+    async def _outside_a_pause(self, run: Run, given: Any, run_id: str) -> list[Fact]:
+        if run.status is ExecutionStatus.COMPLETED and given is None:
+            raise NothingToResumeError(run.thread_id, run.status.value)
+        goes_on = (ExecutionStatus.STOPPED, ExecutionStatus.ERROR, ExecutionStatus.RUNNING)
+        if run.status in goes_on and is_empty(given):
+            return [Resumed(run_id)]
+        return [await self.start(run, given, run_id)]
+
+    async def start(self, run: Run, given: Any, run_id: str) -> Started:
+        """Return the fact that begins a pass, on the values that are there and the input."""
+        schema = self._spec.schema
+        defaults = [] if run.sequence else schema.default_ops()
+        values = schema.apply(run.values, defaults)
+        ops, values = self._merge(values, given)
+        missing = schema.missing(values)
+        if missing:
+            names = ", ".join(missing)
+            raise InvalidInputError(f"The input lacks {names}: {schema.model.__name__} has no default for it.")
+        frontier = await self._enter(values)
+        return Started(run_id, (*defaults, *ops), frontier, self._spec.fingerprint)
+
+    def _merge(self, values: Values, given: Any) -> tuple[list[Op], Values]:
+        schema = self._spec.schema
+        if is_empty(given):
+            return [], values
+        if isinstance(given, Whole):
+            writes = schema.whole_writes(given.values, "The input has", InvalidInputError)
+        elif isinstance(given, schema.model):
+            writes = schema.writes_of_state(values, given, "The input has")
+        else:
+            writes = schema.writes(given, "The input has", InvalidInputError)
+        changes, values = schema.merge(values, [("the input", writes)])
+        return changes[0], values
+
+    # -- while a human is asked --------------------------------------------------------------------
+
+    async def _while_it_waits(self, run: Run, given: Any, run_id: str) -> list[Fact]:
+        if not is_empty(given) and self._while_paused == "reject":
+            raise ThreadPausedError(run.thread_id, [record.reason for record in run.details.interrupts])
+        if not is_empty(given) and self._while_paused == "supersede":
+            stopped = run._replace(status=ExecutionStatus.STOPPED)
+            return [Stopped(run_id, "superseded by new input", run.node), await self.start(stopped, given, run_id)]
+        ops, _ = self._merge(run.values, given)
+        facts: list[Fact] = []
+        for record in run.details.interrupts:
+            decision = self._decide(given, record)
+            if isawaitable(decision):
+                decision = await decision
+            if decision is not None:
+                facts.append(self._answered(run, record, decision, None))
+                run = self._without(run, record, facts[-1])
+        return self._onward(run, facts, tuple(ops), run_id)
+
+    async def _answer(
+        self, run: Run, call: Answer, run_id: str, closed: Callable[[], Awaitable[Sequence[InterruptRecord]]]
+    ) -> list[Fact]:
+        records = run.details.interrupts
+        if call.interrupt_id is None and len(records) > 1:
+            raise AmbiguousResumeError(run.thread_id, [(record.id, record.reason) for record in records])
+        record = next((r for r in records if call.interrupt_id in (None, r.id)), None)
+        if record is None:
+            await self._refuse_late_answer(run, call, closed)
+            raise UnknownInterruptError(run.thread_id, str(call.interrupt_id))
+        fact = self._answered(run, record, self._read(run, record, call.answer), call.by)
+        return self._onward(self._without(run, record, fact), [fact], (), run_id)
+
+    async def _refuse_late_answer(
+        self, run: Run, call: Answer, closed: Callable[[], Awaitable[Sequence[InterruptRecord]]]
+    ) -> None:
+        """Raise for an answer that nobody waits for any more, or that nobody ever asked for."""
+        if call.interrupt_id is None and call.answer is NO_ANSWER:
+            return
+        known = [r for r in await closed() if call.interrupt_id in (None, r.id)]
+        if known:
+            last = known[0]
+            raise AlreadyAnsweredError(run.thread_id, last.id, last.status.value, last.answered_by, last.answered_at)
+        if call.interrupt_id is not None:
+            raise UnknownInterruptError(run.thread_id, call.interrupt_id)
+        raise NothingToResumeError(run.thread_id, run.status.value)
+
+    def _onward(self, run: Run, facts: list[Fact], ops: tuple[Op, ...], run_id: str) -> list[Fact]:
+        """Add what follows the answers: the run goes on as soon as something can run."""
+        waiting = {record.task for record in run.details.interrupts}
+        has_answer = any(isinstance(fact, Answered) for fact in facts)
+        can_run = not waiting or (None not in waiting and any(t.key not in waiting for t in self._answered_tasks(facts, run)))
+        if has_answer and can_run:
+            return [*facts, Resumed(run_id, ops)]
+        return [*facts, Updated(ops)] if ops else facts
+
+    def _answered_tasks(self, facts: Sequence[Fact], run: Run) -> list[Task]:
+        keys = {fact.record.task for fact in facts if isinstance(fact, Answered)}
+        return [task for task in run.frontier if task.key in keys]
+
+    @staticmethod
+    def _without(run: Run, record: InterruptRecord, fact: Fact) -> Run:
+        """Return the run as the next answer finds it."""
+        left = tuple(other for other in run.details.interrupts if other.id != record.id)
+        frontier = fact.frontier if isinstance(fact, Answered) and fact.frontier is not None else run.frontier
+        return run._replace(frontier=frontier, details=run.details._replace(interrupts=left))
+
+    # -- one answer --------------------------------------------------------------------------------
+
+    def _read(self, run: Run, record: InterruptRecord, answer: Any) -> HumanDecision:
+        if isinstance(answer, Approve | Reject | Edit | Respond):
+            return answer
+        if record.is_question:
+            if answer is NO_ANSWER:
+                raise InvalidAnswerError(run.thread_id, record.id, f'"{record.reason}" needs an answer.')
+            return Respond(answer)
+        if answer is NO_ANSWER or answer is True:
+            return Approve()
+        if answer is False:
+            return Reject()
+        raise InvalidAnswerError(
+            run.thread_id, record.id, f"a breakpoint takes Approve(), Reject(...) or Edit(...), not {answer!r}."
+        )
+
+    def _answered(self, run: Run, record: InterruptRecord, decision: Any, by: str | None) -> Answered:
+        if record.due_at is not None and self._now > record.due_at:
+            raise InterruptExpiredError(run.thread_id, record.id, record.due_at)
+        decision = self._allowed(run, record, decision)
+        is_reject = isinstance(decision, Reject)
+        closed = replace(
+            record,
+            status=InterruptStatus.REJECTED if is_reject else InterruptStatus.ANSWERED,
+            version=record.version + 1,
+            answer=decision.answer if isinstance(decision, Respond) else decision.reason if is_reject else None,
+            answered_by=by,
+            answered_at=self._now,
+        )
+        if record.inner_id is not None:
+            return Answered(closed, Entry("decision", record.inner_id, [*_stored(decision), by]))
+        if record.task is not None:
+            if isinstance(decision, Reject):
+                return Answered(closed, Entry("reject", record.reason, [decision.reason, by, decision.goto]))
+            return Answered(closed, Entry("answer", record.reason, closed.answer))
+        return self._at_breakpoint(run, closed, decision)
+
+    def _at_breakpoint(self, run: Run, closed: InterruptRecord, decision: HumanDecision) -> Answered:
+        if isinstance(decision, Edit):
+            return Answered(closed, ops=tuple(self._merge(run.values, dict(decision.update))[0]))
+        if not isinstance(decision, Reject):
+            return Answered(closed)
+        target = self._spec.tasks([decision.goto or END], "Reject(goto=...)")
+        if closed.kind == "after":
+            return Answered(closed, frontier=target)
+        kept = [task for task in run.frontier if task.node != closed.node]
+        return Answered(closed, frontier=(*kept, *(task for task in target if task not in kept)))
+
+    def _allowed(self, run: Run, record: InterruptRecord, decision: Any) -> HumanDecision:
+        words = {Approve: "approve", Reject: "reject", Edit: "edit", Respond: "respond"}
+        word = words.get(type(decision))
+        if word == "approve" and record.is_question:
+            decision, word = Respond(True), "respond"
+        if word is None or word not in record.allowed:
+            allowed = ", ".join(record.allowed)
+            raise InvalidAnswerError(run.thread_id, record.id, f"it takes {allowed}, not {word or repr(decision)}.")
+        if isinstance(decision, Respond):
+            return Respond(self._fitting(run, record, plain_answer(decision.answer)))
+        return cast("HumanDecision", decision)
+
+    @staticmethod
+    def _fitting(run: Run, record: InterruptRecord, answer: Any) -> Any:
+        if record.answer_schema is not None:
+            try:
+                TypeAdapter(type_from_schema(record.answer_schema)).validate_python(answer)
+            except ValidationError as error:
+                first = error.errors(include_url=False)[0]
+                where = ".".join(str(part) for part in first["loc"])
+                why = f"{where}: {first['msg']}" if where else first["msg"]
+                raise InvalidAnswerError(run.thread_id, record.id, f"{why}.") from error
+        return answer
+
+
+def is_empty(given: Any) -> bool:
+    """True for input that says nothing: None or ``{}``."""
+    return given is None or (isinstance(given, Mapping) and not given)
+
+
+def _stored(decision: HumanDecision) -> list[Any]:
+    if isinstance(decision, Reject):
+        return ["reject", [decision.reason, decision.goto]]
+    if isinstance(decision, Edit):
+        return ["edit", dict(decision.update)]
+    return ["respond", decision.answer] if isinstance(decision, Respond) else ["approve", None]
+
+
+def decision_of(stored: Sequence[Any]) -> HumanDecision:
+    """Read a decision that was recorded for a subgraph."""
+    word, value = stored[0], stored[1]
+    if word == "reject":
+        return Reject(*value)
+    if word == "edit":
+        return Edit(value)
+    return Respond(value) if word == "respond" else Approve()
+
+
+def approve_if(
+    words: Sequence[str], *, deny: Sequence[str] = ("no", "not", "never", "deny", "denied", "reject", "rejected", "cancel")
+) -> Decide:
+    """Make a ``decide`` that reads the last message of the input.
+
+    A breakpoint is rejected when the message has one of the words of ``deny``, approved when it has one of ``words``,
+    and otherwise left open: the messages are kept and the thread stays paused. Case does not matter. Questions asked
+    by ``interrupt()`` are left open.
+    """
+    yes, no = {word.lower() for word in words}, {word.lower() for word in deny}
+
+    def decide(given: Any, record: InterruptRecord) -> HumanDecision | None:
+        said = _last_text(given)
+        found = {word.strip(".,:;!?\"'()[]").lower() for word in said.split()}
+        if record.is_question:
+            return None
+        if found & no:
+            return Reject(said)
+        return Approve() if found & yes else None
+
+    return decide
+
+
+def _last_text(given: Any) -> str:
+    if isinstance(given, Mapping):
+        mapping = cast("Mapping[str, Any]", given)
+        given = mapping.get("messages") or mapping.get("context") or ()
+    last = given[-1] if isinstance(given, list | tuple) and given else given
+    text = getattr(last, "text", None)
+    return str(text()) if callable(text) else last if isinstance(last, str) else ""

@@ -1,0 +1,143 @@
+"""A node: a callable whose signature is read once, with its retry policy and timeout."""
+
+from __future__ import annotations
+
+import inspect
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, cast
+
+from taf.errors import ConfigError, GraphError
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How often a failed node is tried again, and after how many seconds.
+
+    ``retry_on`` is an exception class, a tuple of them, or a function from the exception to a bool. ``jitter`` adds
+    up to that share of each interval, at random.
+    """
+
+    max_attempts: int = 3
+    initial_interval: float = 0.5
+    backoff_factor: float = 2.0
+    max_interval: float = 60.0
+    jitter: float = 0.1
+    retry_on: type[Exception] | tuple[type[Exception], ...] | Callable[[Exception], bool] = Exception
+
+    def __post_init__(self) -> None:
+        if self.max_attempts < 1:
+            raise ConfigError(f"RetryPolicy.max_attempts has to be at least 1, not {self.max_attempts}.")
+        if min(self.initial_interval, self.backoff_factor, self.max_interval, self.jitter) < 0:
+            raise ConfigError("The intervals, the backoff factor and the jitter of a RetryPolicy cannot be negative.")
+
+    def wants(self, error: Exception, attempt: int) -> bool:
+        """True when the attempt of that number, from 1, should be followed by another."""
+        if attempt >= self.max_attempts:
+            return False
+        if isinstance(self.retry_on, type | tuple):
+            return isinstance(error, self.retry_on)
+        return self.retry_on(error)
+
+    def pause(self, attempt: int) -> float:
+        """Return the seconds to wait after the attempt of that number."""
+        interval = min(self.initial_interval * self.backoff_factor ** (attempt - 1), self.max_interval)
+        return interval * (1 + self.jitter * random.random())
+
+
+class NodeContext(Protocol):
+    """What a node's callable may be given besides the state."""
+
+    @property
+    def config(self) -> dict[str, Any]: ...
+
+
+Call = Callable[[Any, Any], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One node of a graph. ``call(state, context)`` runs it; ``subgraph`` is set when it is a compiled graph."""
+
+    name: str
+    call: Call
+    is_async: bool
+    retry: RetryPolicy | None = None
+    timeout: float | None = None
+    subgraph: Any = None
+
+    @property
+    def is_plain(self) -> bool:
+        """True for an async function without retries, timeout or a graph of its own: awaited as it is."""
+        return self.is_async and self.retry is None and self.timeout is None and self.subgraph is None
+
+
+def is_async_callable(fn: Any) -> bool:
+    """True for async functions, bound methods and objects with an async ``__call__``."""
+    while hasattr(fn, "func") and not inspect.isfunction(fn):  # functools.partial
+        fn = fn.func
+    return inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(getattr(fn, "__call__", None))  # noqa: B004
+
+
+def read_call(fn: Any, what: str) -> Call:
+    """Return ``fn`` in the form ``(state, context)``, whichever of state, config and ctx it takes.
+
+    Raise ``GraphError`` for a callable that cannot be called so.
+    """
+    if not callable(fn):
+        raise GraphError(f"{what} is {fn!r}, which cannot be called. Pass a function or a compiled graph.")
+    try:
+        parameters = inspect.signature(fn).parameters
+    except (TypeError, ValueError):  # some builtins have no signature
+        return lambda state, context: fn(state)
+    extras = _extras(parameters, what)
+    if not extras:
+        return lambda state, context: fn(state)
+    if extras == [("config", True)]:
+        return lambda state, context: fn(state, context.config)
+    if extras == [("ctx", True)]:
+        return lambda state, context: fn(state, context)
+
+    def call(state: Any, context: Any) -> Any:
+        given = {"config": context.config, "ctx": context}
+        positional = [given[role] for role, is_positional in extras if is_positional]
+        named = {name: given[name.removesuffix("=")] for name, is_positional in extras if not is_positional}
+        return fn(state, *positional, **named)
+
+    return call
+
+
+def _extras(parameters: Mapping[str, inspect.Parameter], what: str) -> list[tuple[str, bool]]:
+    """Return what is wanted after the state: the role of each parameter, and whether it is passed by position."""
+    found = list(parameters.values())
+    by_position = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    if any(p.kind is inspect.Parameter.VAR_POSITIONAL for p in found[:1]):
+        return []
+    if not found or found[0].kind not in by_position:
+        raise GraphError(f"{what} has to take the state as its first parameter: (state), (state, config) or (state, ctx).")
+    extras: list[tuple[str, bool]] = []
+    for parameter in found[1:]:
+        role = _role(parameter, is_second=not extras)
+        if role is not None and parameter.kind in (*by_position, inspect.Parameter.KEYWORD_ONLY):
+            extras.append((role, parameter.kind in by_position))
+        elif parameter.default is inspect.Parameter.empty and parameter.kind in (
+            *by_position,
+            inspect.Parameter.KEYWORD_ONLY,
+        ):
+            raise GraphError(
+                f'{what} has the parameter "{parameter.name}", which nobody fills. '
+                "A node takes the state, and if it likes config and ctx."
+            )
+    return extras
+
+
+def _role(parameter: inspect.Parameter, *, is_second: bool) -> str | None:
+    annotation = cast("object", parameter.annotation)
+    named = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", "")
+    if parameter.name in ("ctx", "context") or str(named).rpartition(".")[2] == "Context":
+        return "ctx"
+    if parameter.name == "config":
+        return "config"
+    has_default = parameter.default is not inspect.Parameter.empty
+    return "config" if is_second and not has_default and parameter.name.startswith(("_", "conf", "cfg")) else None

@@ -1,0 +1,174 @@
+"""What comes next: the whole of routing, pausing and ending, without a clock, an await or a store.
+
+``plan`` reads a graph and a run and returns a decision. ``step`` turns what the nodes returned into a fact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, TypeAlias
+
+from taf.graph.spec import GraphSpec
+from taf.state.agent_state import Ask
+from taf.state.channel import Op
+from taf.state.execution import ExecutionStatus
+from taf.state.facts import Output, Ran, Stepped, Task
+from taf.state.interrupts import InterruptKind
+from taf.state.run import NOTHING, Run, Stage
+
+
+class Gate(NamedTuple):
+    """A place where a human is asked for leave: a breakpoint, or what ``set_interrupt`` asked for."""
+
+    node: str
+    reason: str
+    data: object = None
+
+
+class RunNodes(NamedTuple):
+    """Run these, side by side."""
+
+    tasks: tuple[Task, ...]
+
+
+class Pause(NamedTuple):
+    """Wait for a human at these gates."""
+
+    kind: InterruptKind
+    gates: tuple[Gate, ...]
+
+
+class Finish(NamedTuple):
+    """The pass is at its end."""
+
+
+class ReachLimit(NamedTuple):
+    """The pass may make no further step, and is not at its end."""
+
+    next: tuple[str, ...]
+
+
+class Rest(NamedTuple):
+    """Nothing runs: the thread is paused or over."""
+
+
+Decision: TypeAlias = RunNodes | Pause | Finish | ReachLimit | Rest
+
+REST = Rest()
+FINISH = Finish()
+
+
+def plan(graph: GraphSpec, run: Run, limit: int) -> Decision:
+    """Say what comes next for a run whose pass may make ``limit`` steps."""
+    if run.status is not ExecutionStatus.RUNNING:
+        return REST
+    details = run.details
+    if run.stage is Stage.LEAVE and (graph.after or details.asks):
+        pause = _leave(graph, run)
+        if pause is not None:
+            return pause
+    frontier = run.frontier
+    if not frontier:
+        return FINISH
+    if run.step >= limit:
+        return ReachLimit(tuple(dict.fromkeys(task.node for task in frontier)))
+    if graph.before:
+        guards = _guards(graph, run)
+        if guards is not None:
+            return guards
+    return RunNodes(frontier) if details is NOTHING else _unfinished(run)
+
+
+def _unfinished(run: Run) -> RunNodes:
+    """Plan a step that may have begun before: what is finished, or still waits for an answer, does not run."""
+    details = run.details
+    waiting = {record.task for record in details.interrupts}
+    ready = tuple(t for t in run.frontier if t.key not in details.finished and t.key not in waiting)
+    return RunNodes(ready)
+
+
+def _leave(graph: GraphSpec, run: Run) -> Pause | None:
+    asks = run.details.asks
+    for status, kind in _KINDS:
+        gates = tuple(Gate(node, ask.reason, ask.data) for node, _, ask in asks if ask.status is status)
+        if gates:
+            return Pause(kind, gates)
+    asked = {node for node, _, _ in asks}
+    gates = tuple(Gate(node, f'Paused after node "{node}".') for node in run.ran if node in graph.after - asked)
+    return Pause(InterruptKind.AFTER, gates) if gates else None
+
+
+_KINDS = (
+    (ExecutionStatus.INTERRUPTED_BEFORE, InterruptKind.BEFORE),
+    (ExecutionStatus.INTERRUPTED_AFTER, InterruptKind.AFTER),
+)
+
+
+def _guards(graph: GraphSpec, run: Run) -> Pause | None:
+    free = {*run.details.passed, *run.details.finished}
+    names = dict.fromkeys(t.node for t in run.frontier if t.node in graph.before and t.key not in free)
+    gates = tuple(Gate(name, f'Paused before node "{name}".') for name in names)
+    return Pause(InterruptKind.BEFORE, gates) if gates else None
+
+
+def step(
+    graph: GraphSpec, run: Run, outputs: Sequence[Output], changes: Sequence[Sequence[Op]], routes: Sequence[tuple[Task, ...]]
+) -> Stepped:
+    """Return the fact of a step that is done: ``changes`` and ``routes`` belong to the outputs, one each."""
+    ran = tuple([Ran(o.node, o.key, tuple(ops)) for o, ops in zip(outputs, changes, strict=True)])
+    if run.details is NOTHING and not graph.joins and len(outputs) == 1 and outputs[0].ask is None:
+        return Stepped(ran, routes[0])
+    asks = tuple(ask for ask in map(_ask_of, outputs) if ask is not None and not _is_settled(run, ask))
+    again = {key for _, key, ask in asks if ask.status is ExecutionStatus.INTERRUPTED_BEFORE}
+    reached = [task for output, route in zip(outputs, routes, strict=True) if output.key not in again for task in route]
+    done = [output for output in outputs if output.key not in again]
+    joins, joined = _join(graph, run.details.joins, done)
+    onward = _distinct([*run.details.carried, *reached, *joined])
+    if again:
+        repeated = tuple(task for task in run.frontier if task.key in again)
+        return Stepped(ran, repeated, asks, onward, joins)
+    return Stepped(ran, onward, asks, (), joins)
+
+
+def _ask_of(output: Output) -> tuple[str, str, Ask] | None:
+    return None if output.ask is None else (output.node, output.key, output.ask)
+
+
+def _is_settled(run: Run, asked: tuple[str, str, Ask]) -> bool:
+    """True for a question that a human has just answered: asked again in the same step, it does not pause again."""
+    node, _, ask = asked
+    return (node, ask.reason, ask.data) in run.details.settled
+
+
+def _join(
+    graph: GraphSpec, arrived: Mapping[str, tuple[str, ...]], done: Sequence[Output]
+) -> tuple[dict[str, tuple[str, ...]] | None, list[Task]]:
+    """Return which sources of each join have arrived by now, and the targets of the joins that are complete.
+
+    A node that went elsewhere by a ``Command`` does not arrive.
+    """
+    if not graph.joins:
+        return None, []
+    now = dict(arrived)
+    complete: list[Task] = []
+    ran = {output.node for output in done if output.goto is None}
+    for join in graph.joins:
+        there = {*now.get(join.name, ()), *(name for name in join.sources if name in ran)}
+        if there == set(join.sources):
+            now.pop(join.name, None)
+            complete.extend(graph.tasks([join.target]))
+        elif there:
+            now[join.name] = tuple(sorted(there))
+    return now, complete
+
+
+def _distinct(tasks: Sequence[Task]) -> tuple[Task, ...]:
+    """Return each named node once, and all branches of ``Send`` under keys that differ."""
+    found: dict[str, Task] = {}
+    for task in tasks:
+        if task.overlay is None:
+            found[task.key] = task
+        else:
+            key = f"{task.node}#{len(found)}"
+            found[key] = task._replace(key=key)
+    return tuple(found.values())

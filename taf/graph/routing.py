@@ -1,0 +1,43 @@
+"""Where a run goes from a node: along its edges, or where its routers say. Routers are users' code, so this awaits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from taf.graph.command import START
+from taf.graph.context import Context, Host
+from taf.graph.spec import GraphSpec
+from taf.state.facts import Output, Task
+from taf.state.run import Run
+from taf.state.schema import Values
+
+
+class Routes:
+    """The ways out of the nodes of one graph, for one run."""
+
+    def __init__(self, spec: GraphSpec, host: Host) -> None:
+        self._spec, self._host = spec, host
+
+    async def behind(self, output: Output, run: Run, values: Values) -> tuple[Task, ...]:
+        """Return what a node leads to: where its ``Command`` says, or along its edges."""
+        if output.goto is not None:
+            return output.goto
+        return await self.out_of(output.node, run, values)
+
+    async def enter(self, run: Run, values: Values) -> tuple[Task, ...]:
+        """Return what runs first."""
+        return await self.out_of(START, run, values)
+
+    async def out_of(self, source: str, run: Run, values: Values) -> tuple[Task, ...]:
+        """Return what follows a node. Its routers see the state as the step leaves it."""
+        spec = self._spec
+        straight = spec.straight.get(source)
+        if straight is not None:
+            return straight
+        run = run._replace(values=values)
+        targets: list[Any] = list(spec.edges.get(source, ()))
+        for branch in spec.branches.get(source, ()):
+            context = Context(self._host, run, Task(source, source))
+            answer = branch.call(spec.schema.view(values, run), context)
+            targets += branch.targets(await answer if branch.is_async else answer)
+        return spec.tasks(targets, f'The router behind "{source}"')

@@ -1,0 +1,262 @@
+"""Runs the nodes of one step: tasks, threads, retries, timeouts and cancellation. It commits nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from inspect import isawaitable
+from typing import Any, NamedTuple, Protocol, cast
+
+from anyio import CapacityLimiter, to_thread
+from pydantic import BaseModel
+
+from taf.errors import InterruptRejectedError, NodeTimeoutError, PauseSwallowedError, RunError
+from taf.graph.command import END, Command, destinations
+from taf.graph.context import AnswerRefused, Context, Host, Pause, enter, leave
+from taf.graph.node import Node
+from taf.graph.spec import GraphSpec
+from taf.state.agent_state import AgentState, Ask
+from taf.state.facts import Output, Task
+from taf.state.interrupts import InterruptRecord
+from taf.state.run import Run
+
+
+class StepResult(NamedTuple):
+    """How the nodes of a step came out. ``error`` belongs to ``node``; ``refused`` is an answer that did not fit."""
+
+    outputs: Sequence[Output] = ()
+    asked: Sequence[InterruptRecord] = ()
+    refused: tuple[str, AnswerRefused] | None = None
+    error: BaseException | None = None
+    node: str | None = None
+
+
+class Returned(NamedTuple):
+    """What a subgraph returns: values of fields, as they are at its end."""
+
+    values: Mapping[str, Any]
+
+
+class RunnerHost(Host, Protocol):
+    """What the runner needs of its run, besides what its nodes need."""
+
+    @property
+    def run(self) -> Run: ...
+
+
+class Runner:
+    """Runs nodes for one run. ``threads`` are the contexts of sync nodes that are still in their thread."""
+
+    def __init__(
+        self, spec: GraphSpec, host: RunnerHost, limiter: Callable[[], CapacityLimiter], max_concurrency: int | None
+    ) -> None:
+        self.spec, self._host, self._limiter, self._width = spec, host, limiter, max_concurrency
+        self.threads: set[Context] = set()
+        self.left_behind = StepResult()
+        """What was finished of a step that was cancelled."""
+
+    async def step(self, tasks: Sequence[Task]) -> StepResult:
+        """Run the tasks side by side, and return what came of each, in their order.
+
+        A cancellation from outside is let through once every node has left.
+        """
+        if len(tasks) == 1:
+            return await self._single(tasks[0])
+        self.left_behind = StepResult()
+        return await _Branches(self, tasks, self._width).run()
+
+    async def _single(self, task: Task) -> StepResult:
+        context: Context | None = None
+        node = self.spec.nodes[task.node]
+        try:
+            if node.is_plain:  # the hot path: awaited in the run's own task
+                context = Context(self._host, self._host.run, task)
+                return StepResult((await self._call(node, context),))
+            return StepResult((await self.attempts(node, task),))
+        except (Pause, AnswerRefused, Exception) as left:
+            return self.came_out(task, left, context)
+
+    @staticmethod
+    def came_out(task: Task, left: BaseException, context: Context | None = None) -> StepResult:
+        """Turn what a node was left by into a result."""
+        if isinstance(left, Pause):
+            asked = left.args[0] if left.args else context.asked if context else ()
+            return StepResult(asked=tuple(asked), node=task.node)
+        if isinstance(left, AnswerRefused):
+            return StepResult(refused=(task.key, left), node=task.node)
+        return StepResult(error=left, node=task.node)
+
+    # -- one node ----------------------------------------------------------------------------------
+
+    async def attempts(self, node: Node, task: Task) -> Output:
+        """Run a node as often as its retry policy says."""
+        attempt = 1
+        while True:
+            context = Context(self._host, self._host.run, task, attempt)
+            try:
+                return await self._within_timeout(node, context)
+            except Pause:
+                raise Pause(context.asked) from None
+            except InterruptRejectedError:
+                raise
+            except Exception as error:
+                if node.retry is None or self._host.is_stopping or not node.retry.wants(error, attempt):
+                    raise
+                await asyncio.sleep(node.retry.pause(attempt))
+                attempt += 1
+            finally:
+                context.is_abandoned = True
+
+    async def _within_timeout(self, node: Node, context: Context) -> Output:
+        if node.timeout is None:
+            return await self._call(node, context)
+        try:
+            async with asyncio.timeout(node.timeout) as limit:
+                return await self._call(node, context)
+        except TimeoutError as error:
+            if not limit.expired():
+                raise
+            raise NodeTimeoutError(node.name, node.timeout) from error
+
+    async def _call(self, node: Node, context: Context) -> Output:
+        run = context.running
+        task = context.task
+        values = run.values if task.overlay is None else {**run.values, **task.overlay}
+        state = self.spec.schema.view(values, run)
+        context.runner = asyncio.current_task()
+        token = enter(context)
+        try:
+            if node.is_async:
+                result = await node.call(state, context)
+            else:
+                result = await self._in_thread(node, state, context)
+        except asyncio.CancelledError:
+            self._after_cancel(context)
+            raise
+        except InterruptRejectedError as rejected:
+            result = Command(goto=rejected.goto or END)
+        finally:
+            leave(token)
+        if context.asked:
+            raise PauseSwallowedError(node.name, context.asked[0].reason)
+        return self._output(task, values, state, result)
+
+    def _after_cancel(self, context: Context) -> None:
+        """Tell a cancellation that a pause asked for, and one that the node made itself, from one that came from outside."""
+        runner = context.runner
+        if context.was_cancelled and runner is not None:
+            runner.uncancel()
+            if not runner.cancelling():
+                raise Pause(context.asked) from None
+        if runner is not None and not runner.cancelling() and not self._host.is_stopping:
+            raise RunError(f'Node "{context.node}" was cancelled from within.') from None
+
+    async def _in_thread(self, node: Node, state: Any, context: Context) -> Any:
+        context.runner = None
+        self.threads.add(context)
+
+        def call() -> Any:
+            try:
+                return node.call(state, context)
+            finally:
+                self.threads.discard(context)
+
+        result = await to_thread.run_sync(call, abandon_on_cancel=True, limiter=self._limiter())
+        return await cast("Awaitable[Any]", result) if isawaitable(result) else result
+
+    # -- what it returned --------------------------------------------------------------------------
+
+    def _output(self, task: Task, values: Any, state: Any, result: Any) -> Output:
+        schema = self.spec.schema
+        update, goto = result, None
+        if type(result) is Command:
+            update = result.update
+            if result.goto is not None:
+                goto = self._goto(task.node, result.goto)
+        if type(update) is dict:
+            writes = schema.writes(update, f'Node "{task.node}" returned')
+        elif update is None:
+            writes = []
+        elif isinstance(update, Returned):
+            writes = schema.changed_writes(values, update.values, f'Node "{task.node}" returned')
+        elif isinstance(update, schema.model):
+            writes = schema.writes_of_state(values, cast("BaseModel", update), f'Node "{task.node}" returned')
+        else:
+            writes = schema.writes(update, f'Node "{task.node}" returned')
+        return Output(task.key, task.node, tuple(writes), goto, _ask(state, update))
+
+    def _goto(self, node: str, goto: Any) -> tuple[Task, ...]:
+        targets = destinations(goto)
+        if targets is None:
+            raise RunError(f'Node "{node}" returned Command(goto={goto!r}). Name a node, END, a Send, or a list of these.')
+        return self.spec.tasks(targets, f'Node "{node}"')
+
+
+def _ask(state: Any, returned: Any) -> Ask | None:
+    ask = state.requested_interrupt if isinstance(state, AgentState) else None
+    if ask is None and returned is not state and isinstance(returned, AgentState):
+        ask = returned.requested_interrupt
+    return ask
+
+
+class _Branches:
+    """The parallel branches of one step. The first error cancels the others; a pause does not."""
+
+    def __init__(self, runner: Runner, tasks: Sequence[Task], width: int | None) -> None:
+        self._runner, self._tasks = runner, tasks
+        self._turn = None if width is None else asyncio.Semaphore(width)
+        self._results: list[StepResult | None] = [None] * len(tasks)
+        self._working: list[asyncio.Task[None]] = []
+
+    async def run(self) -> StepResult:
+        spec = self._runner.spec
+        self._working = [
+            asyncio.create_task(self._branch(index, spec.nodes[task.node], task))
+            for index, task in enumerate(self._tasks)
+        ]
+        try:
+            await asyncio.wait(self._working)
+        except asyncio.CancelledError:
+            self._cancel()
+            await _settle(self._working)
+            self._runner.left_behind = self._joined()
+            raise
+        return self._joined()
+
+    async def _branch(self, index: int, node: Node, task: Task) -> None:
+        try:
+            if self._turn is None:
+                output = await self._runner.attempts(node, task)
+            else:
+                async with self._turn:
+                    output = await self._runner.attempts(node, task)
+            self._results[index] = StepResult((output,))
+        except (Pause, AnswerRefused, Exception) as left:
+            self._results[index] = self._runner.came_out(task, left)
+            if isinstance(left, Exception):
+                self._cancel()
+
+    def _cancel(self) -> None:
+        own = asyncio.current_task()
+        for task in self._working:
+            if task is not own:
+                task.cancel()
+
+    def _joined(self) -> StepResult:
+        results = [result for result in self._results if result is not None]
+        wrong = next((result for result in results if result.error or result.refused), StepResult())
+        return StepResult(
+            [output for result in results for output in result.outputs],
+            [record for result in results for record in result.asked],
+            wrong.refused,
+            wrong.error,
+            wrong.node,
+        )
+
+
+async def _settle(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Wait for cancelled tasks, though this one is cancelled again meanwhile."""
+    while not all(task.done() for task in tasks):
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.wait(tasks)

@@ -1,0 +1,61 @@
+"""What all runs of one app share, given once by the constructor."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from anyio import CapacityLimiter
+
+from taf.checkpointer.journal import Journal
+from taf.graph.intake import Decide, WhilePaused, approve_breakpoints
+from taf.graph.spec import GraphSpec
+from taf.publisher.bus import Bus
+
+Clock = Callable[[], float]
+"""Seconds since 1970."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What ``compile`` was told, besides the graph and the store. Times in seconds."""
+
+    lease_seconds: float = 15.0
+    stop_grace: float = 1.0
+    max_concurrency: int | None = None
+    max_threads: int = 64
+    while_paused: WhilePaused = "resume"
+    decide: Decide = approve_breakpoints
+    clock: Clock = time.time
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """The graph, the journal of its threads, the bus, the options, and the worker threads of sync nodes."""
+
+    spec: GraphSpec
+    journal: Journal
+    bus: Bus
+    options: Options
+    _limiters: WeakKeyDictionary[asyncio.AbstractEventLoop, CapacityLimiter] = field(
+        default_factory=WeakKeyDictionary[asyncio.AbstractEventLoop, CapacityLimiter], init=False, repr=False
+    )
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
+
+    def with_options(self, **changes: Any) -> Runtime:
+        """Return the same with some options changed."""
+        return replace(self, options=replace(self.options, **changes))
+
+    def limiter(self) -> CapacityLimiter:
+        """Return what bounds the worker threads of this app on the running loop."""
+        loop = asyncio.get_running_loop()
+        with self._lock:
+            limiter = self._limiters.get(loop)
+            if limiter is None:
+                limiter = self._limiters[loop] = CapacityLimiter(self.options.max_threads)
+            return limiter

@@ -1,0 +1,75 @@
+"""A graph, frozen: what ``compile`` makes of a builder, and all that a plan needs to know."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from taf.errors import GraphChangedError, InvalidUpdateError, nearest
+from taf.graph.command import END, START, Destination, Send
+from taf.graph.edge import Branch, Join
+from taf.graph.node import Node
+from taf.state.facts import Task
+from taf.state.run import Run
+from taf.state.schema import StateSchema
+
+
+@dataclass(frozen=True)
+class GraphSpec:
+    """Nodes by name, plain edges and branches by source, joins, and breakpoints."""
+
+    schema: StateSchema
+    nodes: Mapping[str, Node]
+    edges: Mapping[str, tuple[str, ...]]
+    branches: Mapping[str, tuple[Branch, ...]] = field(default_factory=dict[str, "tuple[Branch, ...]"])
+    joins: tuple[Join, ...] = ()
+    before: frozenset[str] = frozenset()
+    after: frozenset[str] = frozenset()
+    straight: Mapping[str, tuple[Task, ...]] = field(init=False)
+    """What follows a node that has nothing but plain edges, ready to be used as a frontier."""
+    fingerprint: str = field(init=False)
+    """Changes when a node or a plain edge does; stored with each pass."""
+
+    def __post_init__(self) -> None:
+        bent = {*self.branches, *(source for join in self.joins for source in join.sources)}
+        straight = {name: self.tasks(self.edges.get(name, ())) for name in (START, *self.nodes) if name not in bent}
+        object.__setattr__(self, "straight", straight)
+        shape = repr([sorted(self.nodes), sorted(self.edges.items()), [join.name for join in self.joins]])
+        object.__setattr__(self, "fingerprint", hashlib.sha256(shape.encode()).hexdigest()[:16])
+
+    def tasks(self, targets: Iterable[Destination], who: str = "a node") -> tuple[Task, ...]:
+        """Turn destinations into tasks: each named node once, each ``Send`` a branch of its own; END is left out.
+
+        Raise ``InvalidUpdateError`` for a name that is no node, or an overlay that does not fit the state.
+        """
+        found: dict[str, Task] = {}
+        for target in targets:
+            name = target.target if isinstance(target, Send) else target
+            if name == END:
+                continue
+            if name not in self.nodes:
+                raise InvalidUpdateError(
+                    f'{who} leads to "{name}", which is no node.{nearest(name, (*self.nodes, END))}'
+                )
+            if isinstance(target, Send):
+                key = f"{name}#{len(found)}"
+                found[key] = Task(name, key, self._overlay(target, who))
+            else:
+                found[name] = Task(name, name)
+        return tuple(found.values())
+
+    def require_nodes(self, run: Run) -> None:
+        """Raise ``GraphChangedError`` when a thread is at a node that the graph does not have."""
+        gone = [task.node for task in (*run.frontier, *run.details.carried) if task.node not in self.nodes]
+        if gone:
+            raise GraphChangedError(
+                run.thread_id,
+                f'it is at node "{gone[0]}", which the graph does not have',
+                f"Give the node its old name back.{nearest(gone[0], self.nodes)} New input cannot be taken either: "
+                "stop the thread first, or fork it from an older checkpoint.",
+            )
+
+    def _overlay(self, send: Send, who: str) -> dict[str, object]:
+        writes = self.schema.whole_writes(send.update, f'{who} sent "{send.target}"')
+        return {write.field: write.value for write in writes}

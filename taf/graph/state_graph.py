@@ -1,0 +1,218 @@
+"""The builder: collects nodes and edges, and compiles them into an app."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from typing import Any, Literal, Self, TypeAlias, cast
+
+from pydantic import BaseModel
+
+from taf.checkpointer.base import BaseCheckpointer
+from taf.checkpointer.journal import Journal
+from taf.checkpointer.memory import InMemoryCheckpointer
+from taf.errors import ConfigError, GraphError
+from taf.graph.app import CompiledGraph
+from taf.graph.command import END, START
+from taf.graph.edge import Branch, Join
+from taf.graph.intake import Decide, WhilePaused, approve_breakpoints
+from taf.graph.node import Node, RetryPolicy, is_async_callable, read_call
+from taf.graph.runtime import Clock, Options, Runtime
+from taf.graph.spec import GraphSpec
+from taf.graph.subgraph import SubgraphCall
+from taf.graph.validate import validate
+from taf.publisher.base import BasePublisher
+from taf.publisher.bus import Bus
+from taf.state.agent_state import AgentState
+from taf.state.schema import StateSchema
+
+Publishers: TypeAlias = BasePublisher | Callable[[Any], Any] | Iterable[BasePublisher | Callable[[Any], Any]]
+
+
+class StateGraph:
+    """A graph of functions over a state. Without any edges, its nodes run in the order in which they were added."""
+
+    def __init__(self, state: type[BaseModel] = AgentState) -> None:
+        self.schema = StateSchema(state)
+        self._nodes: dict[str, Node] = {}
+        self._edges: dict[str, list[str]] = {}
+        self._branches: dict[str, list[Branch]] = {}
+        self._joins: list[Join] = []
+        self._faults: list[str] = []
+
+    # -- nodes -------------------------------------------------------------------------------------
+
+    def add_node(
+        self,
+        name: str | Callable[..., Any],
+        fn: Callable[..., Any] | CompiledGraph | None = None,
+        *,
+        retry: RetryPolicy | None = None,
+        timeout: float | None = None,
+    ) -> Self:
+        """Add a node: ``add_node(name, fn)``, or ``add_node(fn)`` under the function's own name.
+
+        ``fn`` is async or sync and takes ``(state)``, and if it likes ``config`` and ``ctx: Context``; or it is a
+        compiled graph. ``timeout`` is in seconds, for each attempt. Raise ``GraphError`` for what cannot be called.
+        """
+        if not isinstance(name, str):
+            name, fn = _name_of(name), name
+        if fn is None:
+            raise GraphError(f'Node "{name}" has no function: add_node("{name}", fn).')
+        if timeout is not None and timeout <= 0:
+            raise ConfigError(f'The timeout of node "{name}" has to be above 0 seconds, not {timeout}.')
+        if name in (START, END) or not name:
+            self._faults.append(f'"{name}" cannot be the name of a node.')
+        elif name in self._nodes:
+            self._faults.append(f'Two nodes are called "{name}". Give one of them another name.')
+        self._nodes[name] = _node(name, fn, retry, timeout)
+        return self
+
+    def add_sequence(self, nodes: Iterable[Callable[..., Any] | tuple[str, Callable[..., Any]]]) -> Self:
+        """Add nodes that run one after the other, each a function or a pair of name and function."""
+        names: list[str] = []
+        for node in nodes:
+            name, fn = node if isinstance(node, tuple) else (_name_of(node), node)
+            self.add_node(name, fn)
+            names.append(name)
+        for source, target in zip(names, names[1:], strict=False):
+            self.add_edge(source, target)
+        return self
+
+    # -- edges -------------------------------------------------------------------------------------
+
+    def add_edge(self, source: str | Sequence[str], target: str) -> Self:
+        """Lead from one node to another. From a list of nodes: ``target`` runs once, after all of them have run."""
+        if isinstance(source, str):
+            targets = self._edges.setdefault(source, [])
+            if target not in targets:
+                targets.append(target)
+        elif len(source) == 1:
+            self.add_edge(source[0], target)
+        else:
+            self._joins.append(Join(tuple(source), target))
+        return self
+
+    def add_conditional_edges(
+        self,
+        source: str,
+        router: Callable[..., Any],
+        path_map: Mapping[Any, str] | Sequence[str] | None = None,
+    ) -> Self:
+        """Let ``router`` say what follows a node: a name, several, END, or ``Send``s.
+
+        It sees the state as the node left it, and the config; it is sync (and quick) or async. ``path_map``
+        translates its answers, or lists the names that it may give.
+        """
+        mapping = _path_map(path_map)
+        branch = Branch(source, read_call(router, f'The router behind "{source}"'), is_async_callable(router), mapping)
+        self._branches.setdefault(source, []).append(branch)
+        return self
+
+    def set_entry_point(self, name: str) -> Self:
+        """Begin with a node."""
+        return self.add_edge(START, name)
+
+    def set_finish_point(self, name: str) -> Self:
+        """End behind a node."""
+        return self.add_edge(name, END)
+
+    # -- compiling ---------------------------------------------------------------------------------
+
+    def compile(
+        self,
+        checkpointer: BaseCheckpointer | None = None,
+        publisher: Publishers | None = None,
+        interrupt_before: Iterable[str] = (),
+        interrupt_after: Iterable[str] = (),
+        *,
+        decide: Decide = approve_breakpoints,
+        while_paused: WhilePaused = "resume",
+        multitask_strategy: Literal["reject"] = "reject",
+        max_concurrency: int | None = None,
+        max_threads: int = 64,
+        lease_seconds: float = 15.0,
+        stop_grace: float = 1.0,
+        tenant: str = "",
+        clock: Clock | None = None,
+    ) -> CompiledGraph:
+        """Freeze the graph and return an app.
+
+        ``checkpointer``: where threads are kept (None: in memory, by this app alone). ``publisher``: one, or several,
+        that get every event. ``interrupt_before`` and ``interrupt_after``: names of nodes to pause at. ``decide``: what
+        plain input means to an open interrupt. ``max_concurrency``: how many branches of a step run at once;
+        ``max_threads``: how many sync nodes. ``lease_seconds``: after how long a silent owner counts as dead.
+        ``stop_grace``: how many seconds a node has to leave once it is stopped.
+
+        Raise ``GraphValidationError`` with all faults of the graph at once.
+        """
+        options = _options(
+            decide=decide,
+            while_paused=while_paused,
+            max_concurrency=max_concurrency,
+            max_threads=max_threads,
+            lease_seconds=lease_seconds,
+            stop_grace=stop_grace,
+            **({} if clock is None else {"clock": clock}),
+        )
+        if multitask_strategy != "reject":
+            raise ConfigError(f'There is no multitask_strategy "{multitask_strategy}" yet; "reject" is the one there is.')
+        if checkpointer is not None and not isinstance(cast("object", checkpointer), BaseCheckpointer):
+            raise ConfigError(f"The checkpointer has to be a BaseCheckpointer, not {checkpointer!r}.")
+        spec = self._spec(_names(interrupt_before), _names(interrupt_after))
+        validate(spec, self._faults)
+        store = InMemoryCheckpointer() if checkpointer is None else checkpointer
+        journal = Journal(store, spec.schema, tenant=tenant, clock=options.clock)
+        runtime = Runtime(spec, journal, Bus(_publishers(publisher)), options)
+        return CompiledGraph(runtime, owns_checkpointer=checkpointer is None)
+
+    def _spec(self, before: frozenset[str], after: frozenset[str]) -> GraphSpec:
+        edges = {source: tuple(targets) for source, targets in self._edges.items()}
+        if not (edges or self._branches or self._joins):
+            row = (START, *self._nodes, END)
+            edges = {source: (target,) for source, target in zip(row, row[1:], strict=False)} if self._nodes else {}
+        branches = {source: tuple(found) for source, found in self._branches.items()}
+        return GraphSpec(self.schema, dict(self._nodes), edges, branches, tuple(self._joins), before, after)
+
+
+def _node(name: str, fn: Any, retry: RetryPolicy | None, timeout: float | None) -> Node:
+    if isinstance(fn, CompiledGraph):
+        return Node(name, SubgraphCall(fn), True, retry, timeout, fn)
+    return Node(name, read_call(fn, f'Node "{name}"'), is_async_callable(fn), retry, timeout)
+
+
+def _name_of(fn: Any) -> str:
+    name = getattr(fn, "__name__", None)
+    if not callable(fn) or not isinstance(name, str) or name == "<lambda>":
+        raise GraphError(f"{fn!r} has no name of its own: add_node(name, fn).")
+    return name
+
+
+def _names(given: Iterable[str]) -> frozenset[str]:
+    return frozenset([given] if isinstance(given, str) else given)
+
+
+def _path_map(given: Mapping[Any, str] | Sequence[str] | None) -> Mapping[Hashable, str] | None:
+    if given is None or isinstance(given, Mapping):
+        return given
+    return {name: name for name in given}
+
+
+def _publishers(given: Publishers | None) -> list[Any]:
+    if given is None:
+        return []
+    if isinstance(given, BasePublisher) or not isinstance(given, Iterable):
+        return [given]
+    return list(given)
+
+
+def _options(**given: Any) -> Options:
+    for name in ("max_concurrency", "max_threads"):
+        value = given[name]
+        if value is not None and (not isinstance(value, int) or value < 1):
+            raise ConfigError(f"{name} has to be a whole number of at least 1, not {value!r}.")
+    for name in ("lease_seconds", "stop_grace"):
+        if not isinstance(given[name], int | float) or given[name] <= 0:
+            raise ConfigError(f"{name} has to be above 0 seconds, not {given[name]!r}.")
+    if given["while_paused"] not in ("resume", "reject", "supersede"):
+        raise ConfigError(f'while_paused has to be "resume", "reject" or "supersede", not {given["while_paused"]!r}.')
+    return Options(**given)

@@ -1,0 +1,58 @@
+"""Looks for the faults of a graph: all of them at once, each with what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from taf.errors import GraphValidationError, nearest
+from taf.graph.command import END, START
+from taf.graph.spec import GraphSpec
+
+
+def validate(spec: GraphSpec, faults: Iterable[str] = ()) -> None:
+    """Raise ``GraphValidationError`` with the faults given and those found in the graph."""
+    found = [*faults, *_faults(spec)]
+    if found:
+        raise GraphValidationError(found)
+
+
+def _faults(spec: GraphSpec) -> Iterator[str]:
+    if not spec.nodes:
+        yield "It has no nodes. Add some with add_node()."
+        return
+    known = list(spec.nodes)
+    yield from _edge_faults(spec.edges, known)
+    for join in spec.joins:
+        yield from (_unknown(name, known, f"A join to {join.target!r} waits for") for name in join.sources if name not in known)
+        if join.target not in (*known, END):
+            yield _unknown(join.target, known, "A join leads to")
+    for source, branches in spec.branches.items():
+        if source not in (*known, START):
+            yield _unknown(source, known, "A conditional edge starts at")
+        targets = [name for branch in branches for name in (branch.path_map or {}).values()]
+        for name in targets:
+            if name not in (*known, END):
+                yield _unknown(name, [*known, END], f"The path_map of the conditional edge from {source!r} leads to")
+    if not spec.edges.get(START) and START not in spec.branches:
+        yield f"Nothing starts: add_edge(START, {known[0]!r}) or set_entry_point({known[0]!r})."
+    for word, names in (("interrupt_before", spec.before), ("interrupt_after", spec.after)):
+        for name in sorted(names - set(known)):
+            yield _unknown(name, known, f"{word} names")
+
+
+def _edge_faults(edges: Mapping[str, tuple[str, ...]], known: list[str]) -> Iterator[str]:
+    for source, targets in edges.items():
+        if source == END:
+            yield "An edge starts at END. END has no way on."
+        elif source not in (*known, START):
+            yield _unknown(source, known, "An edge starts at")
+        for target in targets:
+            if target == START:
+                yield f"An edge leads from {source!r} to START. Name the node that it should lead to."
+            elif target not in (*known, END):
+                yield _unknown(target, known, f"The edge from {source!r} leads to")
+
+
+def _unknown(name: str, known: Iterable[str], where: str) -> str:
+    listed = ", ".join(str(one) for one in known if one not in (START, END))
+    return f'{where} "{name}", which is no node.{nearest(str(name), known)} The nodes: {listed}.'

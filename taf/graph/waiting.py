@@ -1,0 +1,40 @@
+"""Waiting for a thread to move, wherever its run is."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+from taf.checkpointer.base import BaseCheckpointer, Change, ThreadKey
+
+POLL_SECONDS = 0.5
+"""How long to wait for word of a change before looking again: a lost notification costs no more."""
+
+
+async def moves(store: BaseCheckpointer, key: ThreadKey) -> AsyncIterator[None]:
+    """Yield at once, and then whenever the thread may have moved."""
+    loop, moved = asyncio.get_running_loop(), asyncio.Event()
+
+    def on_change(change: Change) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(moved.set)
+
+    unwatch = store.watch(key, on_change)
+    try:
+        while True:
+            yield
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(moved.wait(), POLL_SECONDS)
+            moved.clear()
+    finally:
+        unwatch()
+
+
+async def until_free(store: BaseCheckpointer, key: ThreadKey, run_id: str) -> None:
+    """Wait until the run of that id is active no more."""
+    async with contextlib.aclosing(moves(store, key)) as looks:
+        async for _ in looks:
+            stored = await store.load(key)
+            if stored is None or not stored.is_owned or stored.run_id != run_id:
+                return
