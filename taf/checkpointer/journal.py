@@ -160,7 +160,7 @@ class Journal:
             size += len(record.body)
         if run.sequence != stored.head:
             raise StoreCorruptError(thread_id, stored.head, f"the journal ends at {run.sequence}")
-        missing = self.schema.fields_without_value(run.values) if run.sequence else {}
+        missing = self.schema.defaults(run.values) if run.sequence else {}
         if missing:
             run = run._replace(values=self.schema.apply(run.values, [Op("set", n, v) for n, v in missing.items()]))
         return Warm(stored.born, run, size, start.snapshot_bytes)

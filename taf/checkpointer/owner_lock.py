@@ -53,14 +53,20 @@ class OwnerLock:
         except FileNotFoundError:
             # The folder was empty a moment ago, and the last owner took it away.
             return False
-        with suppress(OSError):
+        try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # Somebody may have found the file before it was locked, and removed it as that of a dead owner.
-            if os.fstat(file).st_nlink:
-                self._file, self.owner = file, owner
-                return True
-        os.close(file)
-        return False
+        except BlockingIOError:
+            os.close(file)
+            return False
+        except OSError:
+            # There are no locks on such a disk: nobody will get this one either, and the lease tells.
+            pass
+        # Somebody may have found the file before it was locked, and removed it as that of a dead owner.
+        if not os.fstat(file).st_nlink:
+            os.close(file)
+            return False
+        self._file, self.owner = file, owner
+        return True
 
     def is_alive(self, owner: str) -> bool:
         """Say whether another owner may live; the file of a dead one is removed."""

@@ -31,13 +31,16 @@ from taf.checkpointer.base import (
 )
 from taf.checkpointer.owner_lock import OwnerLock, boot_id
 from taf.checkpointer.sqlite_file import SqliteFile
-from taf.checkpointer.sqlite_pulse import Lease, Pulse
+from taf.checkpointer.sqlite_pulse import Lease, Pulse, lease_end
 from taf.checkpointer.sqlite_worker import Worker
 from taf.checkpointer.watches import Place
 from taf.errors import CheckpointerError, ConfigError, StaleOwnerError, ThreadBusyError
 
 PULSE_PATIENCE = 0.25
 """For how many seconds the heartbeat waits for others who write, before it looks after its watchers again."""
+
+PATIENCE = 10.0
+"""For how many seconds a store that was forgotten, and not closed, keeps whoever finds it waiting."""
 
 
 class _Told(NamedTuple):
@@ -62,24 +65,28 @@ class _Machinery:
         self.boot = boot_id()
         self._process: int | None = None
 
+    @property
+    def is_forked(self) -> bool:
+        """This is another process than the one that opened the database: none of it may be touched."""
+        return self._process not in (None, os.getpid())
+
     def enter(self) -> None:
-        """Refuse to work in a process that was forked from the one that opened the database."""
+        """Refuse to work in a forked process."""
         if self._process is None:
             self._process = os.getpid()
-        elif self._process != os.getpid():
+        elif self.is_forked:
             raise CheckpointerError(
                 f"This SqliteCheckpointer was opened by process {self._process}, and connections do not survive a "
                 "fork. Make a new one in each process."
             )
 
-    def end(self) -> None:
+    def end(self, patience: float | None) -> None:
         """Finish what waits, and close everything."""
-        # In a forked child there is nothing to end: neither the threads nor the connections are the child's.
-        if self._process in (None, os.getpid()):
-            self.pulse.stop()
-            self.reader.stop()
+        if not self.is_forked:
+            self.pulse.stop(patience)
+            self.reader.stop(patience)
             # Last, since whoever closes the last connection clears the log away.
-            self.writer.stop()
+            self.writer.stop(patience)
             self.lock.release()
 
 
@@ -101,7 +108,7 @@ class SqliteCheckpointer(BaseCheckpointer):
             raise ConfigError(f'synchronous is "FULL" or "NORMAL", not {synchronous!r}.')
         # The real path: the owners' files have to be found under one name, whatever name this process uses.
         self._machinery = _Machinery(os.path.realpath(_checked(path)), synchronous, busy_timeout)
-        self._end = weakref.finalize(self, self._machinery.end)
+        self._end = weakref.finalize(self, self._machinery.end, PATIENCE)
 
     # -- owning ------------------------------------------------------------------------------------
 
@@ -137,8 +144,7 @@ class SqliteCheckpointer(BaseCheckpointer):
         found = rows.stored(connection, state, known, is_owned=False)
         machinery = self._machinery
         owner = machinery.lock.hold()
-        until = time.monotonic_ns() + int(seconds * 1e9)
-        epoch = rows.claim(connection, state.thread, rows.Claim(owner, until, machinery.boot))
+        epoch = rows.claim(connection, state.thread, rows.Claim(owner, lease_end(seconds), machinery.boot))
         # Held at once, and not after the commit: the next job of this transaction may want the same thread.
         place = Place(state.thread, state.revision)
         machinery.pulse.hold(key, Lease(state.thread, epoch, owner, seconds, place))
@@ -160,7 +166,7 @@ class SqliteCheckpointer(BaseCheckpointer):
     def abandon(self, key: ThreadKey, epoch: int) -> None:
         """See ``BaseCheckpointer.abandon``. The thread is released in passing, or else when its lease ends."""
         machinery = self._machinery
-        lease = machinery.pulse.drop(key, epoch)
+        lease = None if machinery.is_forked else machinery.pulse.drop(key, epoch)
         if lease is not None:
             machinery.writer.post(lambda connection: rows.release(connection, lease.thread, epoch, lease.owner))
 
@@ -182,7 +188,7 @@ class SqliteCheckpointer(BaseCheckpointer):
     def _append(self, connection: sqlite3.Connection, commit: Commit) -> _Told:
         pulse, key = self._machinery.pulse, commit.key
         lease = pulse.lease(key, commit.epoch)
-        if lease is None or not rows.write(connection, lease.thread, lease.owner, lease.until, commit):
+        if lease is None or not rows.write(connection, lease.thread, lease.owner, lease_end(lease.seconds), commit):
             raise StaleOwnerError(key.thread, commit.epoch)
         signals = rows.signals(connection, lease.thread, commit.run_id)
         place = None
@@ -285,7 +291,8 @@ class SqliteCheckpointer(BaseCheckpointer):
 
     def close(self) -> None:
         """See ``BaseCheckpointer.close``. Threads that are still owned become free at once."""
-        self._end()
+        if self._end.detach() is not None:
+            self._machinery.end(None)
 
     async def aclose(self) -> None:
         """See ``BaseCheckpointer.aclose``."""

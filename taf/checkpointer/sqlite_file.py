@@ -6,14 +6,13 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterator
-from importlib.resources import files
 
 from taf.errors import StoreUnavailableError
 
 VERSION = 1
 """The number of the newest migration, kept in the file as ``user_version``."""
 
-WAL_PAGES = 100
+WAL_PAGES = 50
 """How many pages the write-ahead log takes before it is copied over: it counts as storage too."""
 
 WAL_BYTES = 1024 * 1024
@@ -93,6 +92,8 @@ def migrate(connection: sqlite3.Connection) -> None:
 
 def _statements(number: int) -> Iterator[str]:
     # Not executescript: it commits first, and ten processes may be here at once.
+    from importlib.resources import files
+
     script = files("taf.checkpointer").joinpath("sql", f"sqlite_{number:04}.sql").read_text(encoding="utf-8")
     statement = ""
     for line in script.splitlines():

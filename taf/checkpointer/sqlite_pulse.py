@@ -39,10 +39,10 @@ class Lease(NamedTuple):
     seconds: float
     seen: Place
 
-    @property
-    def until(self) -> int:
-        """When the lease ends if it is renewed now, in nanoseconds of the monotonic clock."""
-        return time.monotonic_ns() + int(self.seconds * 1e9)
+
+def lease_end(seconds: float) -> int:
+    """Return when a lease ends that begins now, in nanoseconds of the monotonic clock."""
+    return time.monotonic_ns() + int(seconds * 1e9)
 
 
 class Pulse:
@@ -107,18 +107,18 @@ class Pulse:
         elif due < self._wakes_at:
             self._condition.notify()
 
-    def stop(self) -> None:
-        """End the thread; nothing is renewed or told any more."""
+    def stop(self, patience: float | None = None) -> None:
+        """End the thread; nothing is renewed or told any more. Wait for it, at most for ``patience`` seconds."""
         with self._condition:
             self._is_closed = True
             self._condition.notify()
             thread = self._thread
         if thread is not None and thread is not threading.current_thread():
-            thread.join()
+            thread.join(patience)
 
     def _main(self) -> None:
         while self._sleep():
-            if time.monotonic() >= self._renewal_due:
+            if self._is_renewal_due():
                 self._attempt(self._renew)
             if self.watches:
                 self._attempt(self._look)
@@ -137,6 +137,14 @@ class Pulse:
                 self._condition.wait(seconds if seconds < threading.TIMEOUT_MAX else None)
         return False
 
+    def _is_renewal_due(self) -> bool:
+        with self._condition:
+            if time.monotonic() < self._renewal_due:
+                return False
+            # In case that it fails.
+            self._renewal_due = time.monotonic() + RETRY_SECONDS
+            return True
+
     def _attempt(self, work: Callable[[sqlite3.Connection], None]) -> None:
         # Nobody waits for this, and it is tried again; whoever writes meets the same trouble and is told.
         with suppress(sqlite3.Error, StoreUnavailableError):
@@ -149,13 +157,12 @@ class Pulse:
     def _renew(self, connection: sqlite3.Connection) -> None:
         """Renew all leases."""
         with self._condition:
-            self._renewal_due = time.monotonic() + RETRY_SECONDS
             leases = list(self._leases.items())
         connection.execute("BEGIN IMMEDIATE")
         lost = [
             (key, lease)
             for key, lease in leases
-            if not rows.renew(connection, lease.thread, lease.epoch, lease.owner, lease.until)
+            if not rows.renew(connection, lease.thread, lease.epoch, lease.owner, lease_end(lease.seconds))
         ]
         connection.execute("COMMIT")
         for key, lease in lost:

@@ -130,14 +130,14 @@ class Worker:
                 self._thread = thread
             self._queue.put(job)
 
-    def stop(self) -> None:
-        """Take no more jobs, do those that wait, and close the connection."""
+    def stop(self, patience: float | None = None) -> None:
+        """Take no more jobs, do those that wait, and close the connection. Wait for it, at most for so many seconds."""
         with self._lock:
             self._is_closed = True
             self._queue.put(None)
             thread = self._thread
         if thread is not None and thread is not threading.current_thread():
-            thread.join()
+            thread.join(patience)
 
     # -- in the thread -----------------------------------------------------------------------------
 

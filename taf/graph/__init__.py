@@ -1,12 +1,12 @@
 """Graphs of functions: build them, run them, pause them, stop them."""
 
-from taf.graph.app import CompiledGraph, Receipt
+from taf.graph.blocking import CompiledGraph
 from taf.graph.command import END, START, Command, Send
 from taf.graph.context import Context
 from taf.graph.intake import approve_breakpoints, approve_if
 from taf.graph.interrupt import emit, interrupt, interrupt_sync, task, task_sync
 from taf.graph.node import RetryPolicy
-from taf.graph.result import RunResult, StateSnapshot
+from taf.graph.result import Receipt, RunResult, StateSnapshot
 from taf.graph.state_graph import StateGraph
 from taf.graph.stop import StopStatus
 from taf.state.interrupts import Approve, Edit, InterruptRecord, Reject, Respond

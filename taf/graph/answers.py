@@ -78,8 +78,9 @@ def _shape(schema: Mapping[str, Any], defs: Mapping[str, Any], seen: tuple[str, 
     if kind == "string":
         return _FORMATS.get(str(schema.get("format")), str)
     if kind == "array":
-        item = _typed(cast("Mapping[str, Any]", schema.get("items", {})), defs, seen)
-        return set[item] if schema.get("uniqueItems") else list[item]
+        item: Any = _typed(cast("Mapping[str, Any]", schema.get("items", {})), defs, seen)
+        container: Any = set if schema.get("uniqueItems") else list
+        return container[item]
     if kind == "object" and "properties" in schema:
         return _model(schema, defs, seen)
     return dict[str, Any] if kind == "object" else Any

@@ -1,11 +1,10 @@
-"""A compiled graph: runs it, stops it, and shows its threads. The async API; ``blocking`` adds the sync twins."""
+"""Runs a compiled graph, stops it, and shows its threads: the async half; ``blocking`` adds the sync twins."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -14,12 +13,11 @@ from taf.errors import AppClosedError, ConfigError, UnknownThreadError
 from taf.events import Event
 from taf.graph import history
 from taf.graph.active import ActiveRun
-from taf.graph.blocking import BlockingCalls
 from taf.graph.config import RunConfig, read_config
 from taf.graph.draw import mermaid, svg
 from taf.graph.engine import Engine
 from taf.graph.intake import NO_ANSWER, Answer, Call, Invoke, WhilePaused
-from taf.graph.result import RunResult, StateSnapshot, snapshot_of
+from taf.graph.result import Receipt, RunResult, StateSnapshot, snapshot_of
 from taf.graph.routing import Routes
 from taf.graph.runtime import Runtime
 from taf.graph.stop import StopStatus, stop
@@ -32,23 +30,14 @@ from taf.state.interrupts import InterruptRecord
 Config = Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
-    """What ``submit`` returns at once: the run that was begun."""
-
-    thread_id: str
-    run_id: str
-
-
-class CompiledGraph(BlockingCalls):
-    """An app. One object serves sync and async callers, many threads and several event loops at once."""
+class AsyncGraph:
+    """The async half of a compiled graph."""
 
     def __init__(self, runtime: Runtime, *, owns_checkpointer: bool) -> None:
         self.runtime = runtime
         self._owns_checkpointer = owns_checkpointer
         self._active: dict[str, ActiveRun] = {}
         self._is_closed = False
-        super().__init__()
 
     @property
     def checkpointer(self) -> BaseCheckpointer:
@@ -85,7 +74,7 @@ class CompiledGraph(BlockingCalls):
         *,
         stream_mode: StreamMode = "events",
         while_paused: WhilePaused | None = None,
-    ) -> AsyncIterator[Any]:
+    ) -> AsyncGenerator[Any, None]:
         """Run a thread and yield what happens, as it is committed.
 
         ``events`` yields ``Event``s, ``updates`` a dict of node and update, ``values`` the state after each step,
@@ -142,10 +131,15 @@ class CompiledGraph(BlockingCalls):
             runtime = runtime.with_options(while_paused=while_paused)
         active = ActiveRun(runtime, config, call, reader=tap.feed if tap else None, create=create)
         thread_id = config.thread_id
-        if thread_id not in self._active:  # otherwise the thread is busy, and this run is about to say so
+        known = self._active.get(thread_id)
+        if known is None or known.engine.is_at_rest:  # otherwise the thread is busy, and this run is about to say so
             self._active[thread_id] = active
-            active.outcome.add_done_callback(lambda _: self._active.pop(thread_id, None))
+            active.outcome.add_done_callback(lambda _: self._forget(thread_id, active))
         return active
+
+    def _forget(self, thread_id: str, active: ActiveRun) -> None:
+        if self._active.get(thread_id) is active:
+            del self._active[thread_id]
 
     async def _finished(self, active: ActiveRun) -> RunResult:
         run = await active.result()
@@ -169,7 +163,7 @@ class CompiledGraph(BlockingCalls):
 
     async def aevents(
         self, config: Config, *, after: int = 0, run_id: str | None = None, follow: bool = False
-    ) -> AsyncIterator[Event]:
+    ) -> AsyncGenerator[Event, None]:
         """Yield the thread's events above the sequence ``after``, then end, or (``follow``) wait for more."""
         thread_id = read_config(config, needs_thread=True).thread_id
         found = history.events_after(self.runtime, thread_id, after, run_id, follow)
@@ -259,7 +253,6 @@ class CompiledGraph(BlockingCalls):
 
 
 def _waiting_nodes(at: StateSnapshot | RunResult | None) -> tuple[str, ...]:
-    if at is None or not at.status.is_interrupted or at.current_node is None:
-        return ()
-    return (at.current_node,)
+    records = () if at is None else at.interrupts
+    return tuple(dict.fromkeys((record.path or (record.node,))[0] for record in records))
 

@@ -13,21 +13,20 @@ import warnings
 import weakref
 from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
+from typing import Any, Self, TypeVar, cast
 
 from taf.checkpointer.base import ThreadRow
 from taf.events import Event
+from taf.graph.active import ActiveRun
+from taf.graph.app import AsyncGraph
 from taf.graph.config import read_config
 from taf.graph.context import current_or_none
 from taf.graph.intake import NO_ANSWER, Invoke, WhilePaused
-from taf.graph.result import RunResult, StateSnapshot
+from taf.graph.result import Receipt, RunResult, StateSnapshot
+from taf.graph.runtime import Runtime
 from taf.graph.stop import StopStatus
 from taf.graph.stream import DONE, StreamMode, Tap
 from taf.state.interrupts import InterruptRecord
-
-if TYPE_CHECKING:
-    from taf.graph.active import ActiveRun
-    from taf.graph.app import CompiledGraph, Receipt
 
 T = TypeVar("T")
 Config = Mapping[str, Any]
@@ -64,10 +63,14 @@ async def _cancel_all() -> None:
     await asyncio.get_running_loop().shutdown_asyncgens()
 
 
-class BlockingCalls:
-    """The sync half of a compiled graph. Each method does what its twin with an ``a`` in front does."""
+class CompiledGraph(AsyncGraph):
+    """An app. One object serves sync and async callers, many threads and several event loops at once.
 
-    def __init__(self) -> None:
+    Each sync method does what its twin with an ``a`` in front does.
+    """
+
+    def __init__(self, runtime: Runtime, *, owns_checkpointer: bool) -> None:
+        super().__init__(runtime, owns_checkpointer=owns_checkpointer)
         self._door: LoopThread | None = None
         self._door_lock = threading.Lock()
 
@@ -111,23 +114,19 @@ class BlockingCalls:
             if passing is not None:
                 passing.close()
 
-    @property
-    def _async(self) -> CompiledGraph:
-        return cast("CompiledGraph", self)
-
     # -- running -----------------------------------------------------------------------------------
 
     def invoke(
         self, input: Any = None, config: Config | None = None, *, while_paused: WhilePaused | None = None
     ) -> RunResult:
         """Run a thread until it rests; see ``ainvoke``."""
-        return self._call("invoke", self._async.ainvoke(input, config, while_paused=while_paused))
+        return self._call("invoke", self.ainvoke(input, config, while_paused=while_paused))
 
     def resume(
         self, config: Config, answer: Any = NO_ANSWER, *, by: str | None = None, interrupt_id: str | None = None
     ) -> RunResult:
         """Answer an open interrupt and go on; see ``aresume``."""
-        return self._call("resume", self._async.aresume(config, answer, by=by, interrupt_id=interrupt_id))
+        return self._call("resume", self.aresume(config, answer, by=by, interrupt_id=interrupt_id))
 
     def stream(
         self,
@@ -139,7 +138,7 @@ class BlockingCalls:
     ) -> Iterator[Any]:
         """Run a thread and yield what happens; see ``astream``."""
         loop, passing = self._host_loop("stream")
-        tap = Tap(stream_mode, self._async.runtime.spec.schema)
+        tap = Tap(stream_mode, self.runtime.spec.schema)
         launching = self._launch_tapped(input, config, tap, while_paused)
         active, chunks = asyncio.run_coroutine_threadsafe(launching, loop).result()
         try:
@@ -156,36 +155,36 @@ class BlockingCalls:
     async def _launch_tapped(
         self, input: Any, config: Config | None, tap: Tap, while_paused: WhilePaused | None
     ) -> tuple[ActiveRun, queue.SimpleQueue[Any]]:
-        active = self._async.launch(Invoke(input), read_config(config), tap=tap, while_paused=while_paused)
+        active = self.launch(Invoke(input), read_config(config), tap=tap, while_paused=while_paused)
         return active, tap.read_elsewhere(active)
 
     def submit(self, input: Any = None, config: Config | None = None) -> Receipt:
         """Begin a run and return at once; see ``asubmit``."""
-        return self._call("submit", self._async.asubmit(input, config))
+        return self._call("submit", self.asubmit(input, config))
 
     def join(self, config: Config, run_id: str | None = None) -> RunResult:
         """Wait until a run is over; see ``ajoin``."""
-        return self._call("join", self._async.ajoin(config, run_id))
+        return self._call("join", self.ajoin(config, run_id))
 
     def stop(self, config: Config, reason: str = "stopped") -> StopStatus:
         """Stop the thread's run, wherever it is; see ``astop``."""
-        return self._call("stop", self._async.astop(config, reason))
+        return self._call("stop", self.astop(config, reason))
 
     # -- looking -----------------------------------------------------------------------------------
 
     def get_state(self, config: Config) -> StateSnapshot:
         """Return how a thread stands; see ``aget_state``."""
-        return self._call("get_state", self._async.aget_state(config))
+        return self._call("get_state", self.aget_state(config))
 
     def get_history(self, config: Config, *, limit: int | None = None) -> list[StateSnapshot]:
         """Return the thread's checkpoints, newest first; see ``aget_history``."""
-        return self._call("get_history", self._async.aget_history(config, limit=limit))
+        return self._call("get_history", self.aget_history(config, limit=limit))
 
     def events(
         self, config: Config, *, after: int = 0, run_id: str | None = None, follow: bool = False
     ) -> Iterator[Event]:
         """Yield the thread's events above a sequence; see ``aevents``."""
-        found = self._async.aevents(config, after=after, run_id=run_id, follow=follow)
+        found = self.aevents(config, after=after, run_id=run_id, follow=follow)
         loop, passing = self._host_loop("events")
         try:
             while True:
@@ -200,31 +199,31 @@ class BlockingCalls:
 
     def interrupts(self, config: Config) -> list[InterruptRecord]:
         """Return all interrupts of a thread; see ``ainterrupts``."""
-        return self._call("interrupts", self._async.ainterrupts(config))
+        return self._call("interrupts", self.ainterrupts(config))
 
     def threads(self, *, status: str | None = None, after: str = "", limit: int = 100) -> Sequence[ThreadRow]:
         """List threads by name; see ``athreads``."""
-        return self._call("threads", self._async.athreads(status=status, after=after, limit=limit))
+        return self._call("threads", self.athreads(status=status, after=after, limit=limit))
 
     # -- changing from outside ---------------------------------------------------------------------
 
     def update_state(self, config: Config, update: Any, *, as_node: str | None = None) -> StateSnapshot:
         """Change a thread that rests; see ``aupdate_state``."""
-        return self._call("update_state", self._async.aupdate_state(config, update, as_node=as_node))
+        return self._call("update_state", self.aupdate_state(config, update, as_node=as_node))
 
     def fork(self, config: Config, *, thread_id: str | None = None) -> dict[str, Any]:
         """Begin a new thread at a checkpoint of another one; see ``afork``."""
-        return self._call("fork", self._async.afork(config, thread_id=thread_id))
+        return self._call("fork", self.afork(config, thread_id=thread_id))
 
     def delete_thread(self, config: Config) -> bool:
         """Remove a thread that rests; see ``adelete_thread``."""
-        return self._call("delete_thread", self._async.adelete_thread(config))
+        return self._call("delete_thread", self.adelete_thread(config))
 
     # -- leaving -----------------------------------------------------------------------------------
 
     def close(self) -> None:
         """Stop what runs here and deliver what is buffered; see ``aclose``."""
-        self._call("close", self._async.aclose())
+        self._call("close", self.aclose())
         if self._door is not None:
             self._door.close()
 

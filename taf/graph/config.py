@@ -72,5 +72,5 @@ def read_config(config: Mapping[str, Any] | None, *, needs_thread: bool = False)
         _limit(config),
         _name(config, "user_id"),
         _name(config, "checkpoint_id"),
-        {key: value for key, value in config.items() if key not in _KNOWN} if len(config) > 1 else {},
+        {key: value for key, value in config.items() if key not in _KNOWN},
     )

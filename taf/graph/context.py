@@ -70,30 +70,25 @@ class Host(Protocol):
 class Context:
     """A node's own view of its run: who it is, and what it may ask for."""
 
-    __slots__ = (
-        "_host",
-        "_position",
-        "asked",
-        "attempt",
-        "is_abandoned",
-        "memo",
-        "open",
-        "runner",
-        "running",
-        "task",
-        "was_cancelled",
-    )
+    asked: tuple[InterruptRecord, ...] = ()
+    """The records of the questions that the node asked this time."""
+    runner: asyncio.Task[Any] | None = None
+    """The task that runs an async node; None for a sync one."""
+    was_cancelled = is_abandoned = False
+    _position = 0
 
     def __init__(self, host: Host, run: Run, task: Task, attempt: int = 1) -> None:
-        self._host, self.task, self.attempt = host, task, attempt
-        self.running = run
-        details = run.details
-        self.memo: Mapping[int, Entry] = details.memo.get(task.key, {}) if details.memo else {}
-        self.open: Sequence[InterruptRecord] = details.interrupts
-        self.asked: list[InterruptRecord] = []
-        self.runner: asyncio.Task[Any] | None = None
-        self.was_cancelled = self.is_abandoned = False
-        self._position = 0
+        self._host, self.running, self.task, self.attempt = host, run, task, attempt
+
+    @property
+    def memo(self) -> Mapping[int, Entry]:
+        """What the node got from tasks and humans in this visit, by the order of its calls."""
+        return self.running.details.memo.get(self.task.key, {})
+
+    @property
+    def open(self) -> Sequence[InterruptRecord]:
+        """The thread's open interrupts when the node began."""
+        return self.running.details.interrupts
 
     # -- who and where -----------------------------------------------------------------------------
 
@@ -176,7 +171,7 @@ class Context:
     def ask(self, question: Question, position: int) -> None:
         """Put a question on record, or find it there. The run pauses when the node is left."""
         record = self._asked_before(question, position) or self._host.record_of(self, question, position)
-        self.asked.append(record)
+        self.asked += (record,)
         runner = self.runner
         if runner is not None and runner is not _current_task() and not self.was_cancelled:
             self.was_cancelled = True  # asked in a task that the node made: gather() would keep the pause to itself

@@ -13,11 +13,10 @@ from taf.graph.node import Call
 
 @dataclass(frozen=True, slots=True)
 class Branch:
-    """A conditional edge: ``call(state, context)`` says where to go, ``path_map`` translates its answers."""
+    """A conditional edge: ``call(state, context)`` says where to go, now or once awaited; ``path_map`` translates its answers."""
 
     source: str
     call: Call
-    is_async: bool
     path_map: Mapping[Any, str] | None = None
 
     def targets(self, answer: Any) -> list[Destination]:

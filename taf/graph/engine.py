@@ -119,18 +119,21 @@ class Engine:
         decision = plan(spec, ledger.run, limit)
         while type(decision) is RunNodes:
             await self._save(ledger)
-            if self.stop_reason is not None:
+            reason = self.stop_reason
+            if reason is not None:
                 return await self._stop(ledger, StepResult())
             self.is_in_nodes = True
             try:
                 result = await self.runner.step(decision.tasks)
             except asyncio.CancelledError:
-                if self.stop_reason is None or self.is_detached:
+                reason = self.stop_reason
+                if reason is None or self.is_detached:
                     raise
                 result = self.runner.left_behind
             finally:
                 self.is_in_nodes = False
-            if self.stop_reason is not None:
+            reason = self.stop_reason
+            if reason is not None:
                 return await self._stop(ledger, result)
             await self._take(ledger, result)
             decision = plan(spec, ledger.run, limit)
@@ -294,6 +297,11 @@ class Engine:
         """The run as it is committed, or about to be."""
         assert self._ledger is not None
         return self._ledger.run
+
+    @property
+    def is_at_rest(self) -> bool:
+        """True once the thread is given back: what is left to do is to say so."""
+        return self._ledger is not None and not self._ledger.is_open
 
     @property
     def is_stopping(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -22,7 +22,7 @@ from taf.state.facts import Answered, Forked, Reopened, TaskRecorded
 from taf.state.run import Run, evolve
 
 
-async def _told(runtime: Runtime, thread_id: str, after: int = 0) -> AsyncIterator[Told]:
+async def _told(runtime: Runtime, thread_id: str, after: int = 0) -> AsyncGenerator[Told, None]:
     while True:
         page = await runtime.journal.facts(thread_id, after)
         for told in page:
@@ -32,7 +32,7 @@ async def _told(runtime: Runtime, thread_id: str, after: int = 0) -> AsyncIterat
         after = page[-1].record.sequence
 
 
-async def checkpoints(runtime: Runtime, thread_id: str) -> AsyncIterator[tuple[Run, datetime]]:
+async def checkpoints(runtime: Runtime, thread_id: str) -> AsyncGenerator[tuple[Run, datetime], None]:
     """Yield the thread as it was after each fact that left it somewhere, oldest first."""
     run = Run(thread_id)
     async for told in _told(runtime, thread_id):
@@ -63,7 +63,7 @@ async def history(runtime: Runtime, config: RunConfig, limit: int | None) -> lis
     return [snapshot_of(runtime.journal.schema, run, at) for run, at in newest]
 
 
-async def events(runtime: Runtime, thread_id: str, after: int, run_id: str | None, follow: bool) -> AsyncIterator[Event]:
+async def events(runtime: Runtime, thread_id: str, after: int, run_id: str | None, follow: bool) -> AsyncGenerator[Event, None]:
     """Yield the events above a sequence, of one run or of all, and what follows if asked to."""
     journal = runtime.journal
     async with contextlib.aclosing(moves(journal.store, journal.key(thread_id))) as looks:
@@ -79,7 +79,7 @@ async def events(runtime: Runtime, thread_id: str, after: int, run_id: str | Non
 
 async def events_after(
     runtime: Runtime, thread_id: str, after: int, run_id: str | None, follow: bool
-) -> AsyncIterator[Event]:
+) -> AsyncGenerator[Event, None]:
     """Yield events as ``events`` does, also when ``after`` lies within a step that several nodes made."""
     async with contextlib.aclosing(events(runtime, thread_id, after, run_id, follow)) as found:
         async for event in found:

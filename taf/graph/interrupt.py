@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from functools import partial
-from typing import Any, ParamSpec, TypeVar, overload
+from typing import Any, ParamSpec, TypeVar, cast, overload
 
 from taf.graph.context import current
 from taf.state.interrupts import QUESTION_ANSWERS
@@ -97,7 +97,7 @@ async def task(name: str, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> 
 
 def task_sync(name: str, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Do what ``task`` does, in a sync node."""
-    return current("task_sync").run_task_sync(name, _bound(fn, kwargs), *args)
+    return cast("T", current("task_sync").run_task_sync(name, _bound(fn, kwargs), *args))
 
 
 def _bound(fn: Callable[..., Any], kwargs: dict[str, Any]) -> Callable[..., Any]:

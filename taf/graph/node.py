@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import random
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
@@ -94,33 +95,34 @@ def read_call(fn: Any, what: str) -> Call:
     extras = _extras(parameters, what)
     if not extras:
         return lambda state, context: fn(state)
-    if extras == [("config", True)]:
+    if extras == [("config", None)]:
         return lambda state, context: fn(state, context.config)
-    if extras == [("ctx", True)]:
+    if extras == [("ctx", None)]:
         return lambda state, context: fn(state, context)
 
     def call(state: Any, context: Any) -> Any:
         given = {"config": context.config, "ctx": context}
-        positional = [given[role] for role, is_positional in extras if is_positional]
-        named = {name: given[name.removesuffix("=")] for name, is_positional in extras if not is_positional}
+        positional = [given[role] for role, keyword in extras if keyword is None]
+        named = {keyword: given[role] for role, keyword in extras if keyword is not None}
         return fn(state, *positional, **named)
 
     return call
 
 
-def _extras(parameters: Mapping[str, inspect.Parameter], what: str) -> list[tuple[str, bool]]:
-    """Return what is wanted after the state: the role of each parameter, and whether it is passed by position."""
+def _extras(parameters: Mapping[str, inspect.Parameter], what: str) -> list[tuple[str, str | None]]:
+    """Return what is wanted after the state: the role of each parameter, and its name where that has to be said."""
     found = list(parameters.values())
     by_position = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     if any(p.kind is inspect.Parameter.VAR_POSITIONAL for p in found[:1]):
         return []
     if not found or found[0].kind not in by_position:
         raise GraphError(f"{what} has to take the state as its first parameter: (state), (state, config) or (state, ctx).")
-    extras: list[tuple[str, bool]] = []
-    for parameter in found[1:]:
+    extras: list[tuple[str, str | None]] = []
+    for index, parameter in enumerate(found[1:]):
         role = _role(parameter, is_second=not extras)
         if role is not None and parameter.kind in (*by_position, inspect.Parameter.KEYWORD_ONLY):
-            extras.append((role, parameter.kind in by_position))
+            is_next = parameter.kind in by_position and index == len(extras)  # no parameter before it keeps its default
+            extras.append((role, None if is_next else parameter.name))
         elif parameter.default is inspect.Parameter.empty and parameter.kind in (
             *by_position,
             inspect.Parameter.KEYWORD_ONLY,
@@ -132,10 +134,12 @@ def _extras(parameters: Mapping[str, inspect.Parameter], what: str) -> list[tupl
     return extras
 
 
+_CONTEXT = re.compile(r"\bContext\b")
+
+
 def _role(parameter: inspect.Parameter, *, is_second: bool) -> str | None:
-    annotation = cast("object", parameter.annotation)
-    named = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", "")
-    if parameter.name in ("ctx", "context") or str(named).rpartition(".")[2] == "Context":
+    declared = inspect.formatannotation(cast("object", parameter.annotation))
+    if parameter.name in ("ctx", "context") or _CONTEXT.search(declared):
         return "ctx"
     if parameter.name == "config":
         return "config"

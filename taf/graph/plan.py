@@ -123,7 +123,7 @@ def step(
     reached = [task for output, route in zip(outputs, routes, strict=True) if output.key not in again for task in route]
     done = [output for output in outputs if output.key not in again]
     joins, joined = _join(graph, run.details.joins, done)
-    onward = _distinct([*run.details.carried, *reached, *joined])
+    onward = _distinct(graph, [*run.details.carried, *reached, *joined])
     if again:
         repeated = tuple(task for task in run.frontier if task.key in again)
         return Stepped(ran, repeated, asks, onward, joins)
@@ -162,13 +162,13 @@ def _join(
     return now, complete
 
 
-def _distinct(tasks: Sequence[Task]) -> tuple[Task, ...]:
+def _distinct(graph: GraphSpec, tasks: Sequence[Task]) -> tuple[Task, ...]:
     """Return each named node once, and all branches of ``Send`` under keys that differ."""
     found: dict[str, Task] = {}
     for task in tasks:
         if task.overlay is None:
             found[task.key] = task
         else:
-            key = f"{task.node}#{len(found)}"
+            key = graph.branch_key(task.node, len(found))
             found[key] = task._replace(key=key)
     return tuple(found.values())

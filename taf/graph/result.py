@@ -102,6 +102,14 @@ class RunResult(Mapping[str, Any]):
 
 
 @dataclass(frozen=True, slots=True)
+class Receipt:
+    """What ``submit`` returns at once: the run that was begun."""
+
+    thread_id: str
+    run_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class StateSnapshot:
     """A thread at one moment of its history. ``next`` names the nodes that would run."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inspect import isawaitable
 from typing import Any
 
 from taf.graph.command import START
@@ -39,5 +40,5 @@ class Routes:
         for branch in spec.branches.get(source, ()):
             context = Context(self._host, run, Task(source, source))
             answer = branch.call(spec.schema.view(values, run), context)
-            targets += branch.targets(await answer if branch.is_async else answer)
+            targets += branch.targets(await answer if isawaitable(answer) else answer)
         return spec.tasks(targets, f'The router behind "{source}"')

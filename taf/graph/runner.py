@@ -163,7 +163,7 @@ class Runner:
                 self.threads.discard(context)
 
         result = await to_thread.run_sync(call, abandon_on_cancel=True, limiter=self._limiter())
-        return await cast("Awaitable[Any]", result) if isawaitable(result) else result
+        return await result if isawaitable(result) else result
 
     # -- what it returned --------------------------------------------------------------------------
 
@@ -181,7 +181,7 @@ class Runner:
         elif isinstance(update, Returned):
             writes = schema.changed_writes(values, update.values, f'Node "{task.node}" returned')
         elif isinstance(update, schema.model):
-            writes = schema.writes_of_state(values, cast("BaseModel", update), f'Node "{task.node}" returned')
+            writes = schema.writes_of_state(values, update, f'Node "{task.node}" returned')
         else:
             writes = schema.writes(update, f'Node "{task.node}" returned')
         return Output(task.key, task.node, tuple(writes), goto, _ask(state, update))
@@ -194,10 +194,11 @@ class Runner:
 
 
 def _ask(state: Any, returned: Any) -> Ask | None:
-    ask = state.requested_interrupt if isinstance(state, AgentState) else None
+    private = state.__pydantic_private__  # read directly: a private attribute costs a microsecond
+    ask = private["_ask"] if private and "_ask" in private else None
     if ask is None and returned is not state and isinstance(returned, AgentState):
         ask = returned.requested_interrupt
-    return ask
+    return cast("Ask | None", ask)
 
 
 class _Branches:

@@ -33,7 +33,9 @@ class GraphSpec:
 
     def __post_init__(self) -> None:
         bent = {*self.branches, *(source for join in self.joins for source in join.sources)}
-        straight = {name: self.tasks(self.edges.get(name, ())) for name in (START, *self.nodes) if name not in bent}
+        known = {*self.nodes, END}  # edges to unknown names stay out: validate() tells of them
+        ways = {name: self.edges.get(name, ()) for name in (START, *self.nodes) if name not in bent}
+        straight = {name: self.tasks(targets) for name, targets in ways.items() if known.issuperset(targets)}
         object.__setattr__(self, "straight", straight)
         shape = repr([sorted(self.nodes), sorted(self.edges.items()), [join.name for join in self.joins]])
         object.__setattr__(self, "fingerprint", hashlib.sha256(shape.encode()).hexdigest()[:16])
@@ -53,11 +55,18 @@ class GraphSpec:
                     f'{who} leads to "{name}", which is no node.{nearest(name, (*self.nodes, END))}'
                 )
             if isinstance(target, Send):
-                key = f"{name}#{len(found)}"
+                key = self.branch_key(name, len(found))
                 found[key] = Task(name, key, self._overlay(target, who))
             else:
                 found[name] = Task(name, name)
         return tuple(found.values())
+
+    def branch_key(self, name: str, number: int) -> str:
+        """Return the key of a ``Send``'s branch, which is no node's name."""
+        key = f"{name}#{number}"
+        while key in self.nodes:
+            key += "#"
+        return key
 
     def require_nodes(self, run: Run) -> None:
         """Raise ``GraphChangedError`` when a thread is at a node that the graph does not have."""

@@ -11,7 +11,7 @@ from taf.checkpointer.base import BaseCheckpointer
 from taf.checkpointer.journal import Journal
 from taf.checkpointer.memory import InMemoryCheckpointer
 from taf.errors import ConfigError, GraphError
-from taf.graph.app import CompiledGraph
+from taf.graph.blocking import CompiledGraph
 from taf.graph.command import END, START
 from taf.graph.edge import Branch, Join
 from taf.graph.intake import Decide, WhilePaused, approve_breakpoints
@@ -55,7 +55,7 @@ class StateGraph:
         compiled graph. ``timeout`` is in seconds, for each attempt. Raise ``GraphError`` for what cannot be called.
         """
         if not isinstance(name, str):
-            name, fn = _name_of(name), name
+            return self.add_node(_name_of(name), name, retry=retry, timeout=timeout)
         if fn is None:
             raise GraphError(f'Node "{name}" has no function: add_node("{name}", fn).')
         if timeout is not None and timeout <= 0:
@@ -104,7 +104,7 @@ class StateGraph:
         translates its answers, or lists the names that it may give.
         """
         mapping = _path_map(path_map)
-        branch = Branch(source, read_call(router, f'The router behind "{source}"'), is_async_callable(router), mapping)
+        branch = Branch(source, read_call(router, f'The router behind "{source}"'), mapping)
         self._branches.setdefault(source, []).append(branch)
         return self
 
@@ -192,8 +192,10 @@ def _names(given: Iterable[str]) -> frozenset[str]:
 
 
 def _path_map(given: Mapping[Any, str] | Sequence[str] | None) -> Mapping[Hashable, str] | None:
-    if given is None or isinstance(given, Mapping):
-        return given
+    if given is None:
+        return None
+    if isinstance(given, Mapping):
+        return dict(given)
     return {name: name for name in given}
 
 

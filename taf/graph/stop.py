@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TypedDict
 
 from taf.checkpointer.base import Signal
@@ -40,13 +41,10 @@ PATIENCE_SECONDS = 10.0
 
 async def stop(runtime: Runtime, active: ActiveRun | None, thread_id: str, reason: str) -> StopStatus:
     """Stop what runs on a thread, or cancel its pause."""
-    if active is not None:
+    if active is not None and not active.engine.is_at_rest:
         active.request_stop(reason)
         await asyncio.wrap_future(active.landed())
-        found = await runtime.journal.read(thread_id)
-        if found is None:
-            return _unknown(thread_id)
-        return _answer(found[0], was_running=True, unwinding=active.engine.unwinding())
+        return await _landed(runtime, thread_id, active.config.run_id, reason, active.engine.unwinding())
     try:
         ledger = await runtime.journal.acquire(thread_id, lease_seconds=runtime.options.lease_seconds, create=False)
     except ThreadBusyError as busy:
@@ -56,11 +54,30 @@ async def stop(runtime: Runtime, active: ActiveRun | None, thread_id: str, reaso
     return await _stop_at_rest(runtime, ledger, reason)
 
 
-async def _stop_at_rest(runtime: Runtime, ledger: Ledger, reason: str) -> StopStatus:
-    """Cancel a pause, or close the run of an owner that died. Anything else is left as it is."""
+async def _landed(
+    runtime: Runtime, thread_id: str, run_id: str, reason: str, unwinding: tuple[str, ...] = ()
+) -> StopStatus:
+    """Say how the run that was told to stop ended. If it paused before it heard of the stop, cancel its pause."""
+    found = await runtime.journal.read(thread_id)
+    if found is None:
+        return _unknown(thread_id)
+    run = found[0]
+    if run.status.is_interrupted and run.run_id == run_id:
+        seconds = runtime.options.lease_seconds
+        with contextlib.suppress(ThreadBusyError):  # it was answered meanwhile: what runs now is another run
+            ledger = await runtime.journal.acquire(thread_id, lease_seconds=seconds, create=False)
+            if ledger is not None:
+                return {**await _stop_at_rest(runtime, ledger, reason, run_id=run_id), "was_running": True}
+    return _answer(run, was_running=True, unwinding=unwinding)
+
+
+async def _stop_at_rest(
+    runtime: Runtime, ledger: Ledger, reason: str, *, run_id: str | None = None
+) -> StopStatus:
+    """Cancel a pause, or close the run of an owner that died. Anything else, or another run, is left as it is."""
     run = ledger.run
-    was_running = run.status is ExecutionStatus.RUNNING
-    if was_running or run.status.is_interrupted:
+    is_meant = run_id in (None, run.run_id)
+    if is_meant and (run.status is ExecutionStatus.RUNNING or run.status.is_interrupted):
         ledger.stage(Stopped(run.run_id, reason, run.node))
     told, _ = await ledger.save(release=True)
     if told and not runtime.bus.is_silent:
@@ -79,8 +96,7 @@ async def _stop_elsewhere(runtime: Runtime, thread_id: str, run_id: str, reason:
     except TimeoutError:
         late = f"the run's owner did not answer within {PATIENCE_SECONDS:g} s; the stop stays on record for it"
         return _status(thread_id, run_id, ExecutionStatus.RUNNING, late, ok=False, was_running=True)
-    found = await runtime.journal.read(thread_id)
-    return _unknown(thread_id) if found is None else _answer(found[0], was_running=True)
+    return await _landed(runtime, thread_id, run_id, reason)
 
 
 def _answer(run: Run, *, was_running: bool, unwinding: tuple[str, ...] = ()) -> StopStatus:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import queue
 from collections import deque
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 from typing import Any, Final, Literal, TypeAlias
 
 from taf.errors import ConfigError
@@ -54,7 +54,7 @@ class Tap:
         is_state = any(event.event_type in _CHANGES_STATE for event in events)
         return [self._schema.state(run.values, run.meta())] if is_state else []
 
-    async def read(self, active: ActiveRun) -> AsyncIterator[Any]:
+    async def read(self, active: ActiveRun) -> AsyncGenerator[Any, None]:
         """Yield chunks until the run is over, then raise what it raised. A reader that breaks off stops the run."""
         active.outcome.add_done_callback(lambda _: self._news.set())
         try:

@@ -23,6 +23,8 @@ def _faults(spec: GraphSpec) -> Iterator[str]:
     known = list(spec.nodes)
     yield from _edge_faults(spec.edges, known)
     for join in spec.joins:
+        if not join.sources:
+            yield f"A join to {join.target!r} waits for no node. Name those that it waits for."
         yield from (_unknown(name, known, f"A join to {join.target!r} waits for") for name in join.sources if name not in known)
         if join.target not in (*known, END):
             yield _unknown(join.target, known, "A join leads to")
@@ -33,7 +35,7 @@ def _faults(spec: GraphSpec) -> Iterator[str]:
         for name in targets:
             if name not in (*known, END):
                 yield _unknown(name, [*known, END], f"The path_map of the conditional edge from {source!r} leads to")
-    if not spec.edges.get(START) and START not in spec.branches:
+    if not set(spec.edges.get(START, ())) - {END} and START not in spec.branches:
         yield f"Nothing starts: add_edge(START, {known[0]!r}) or set_entry_point({known[0]!r})."
     for word, names in (("interrupt_before", spec.before), ("interrupt_after", spec.after)):
         for name in sorted(names - set(known)):
@@ -42,17 +44,15 @@ def _faults(spec: GraphSpec) -> Iterator[str]:
 
 def _edge_faults(edges: Mapping[str, tuple[str, ...]], known: list[str]) -> Iterator[str]:
     for source, targets in edges.items():
-        if source == END:
-            yield "An edge starts at END. END has no way on."
-        elif source not in (*known, START):
+        if source not in (*known, START):
             yield _unknown(source, known, "An edge starts at")
         for target in targets:
-            if target == START:
-                yield f"An edge leads from {source!r} to START. Name the node that it should lead to."
-            elif target not in (*known, END):
+            if target not in (*known, END):
                 yield _unknown(target, known, f"The edge from {source!r} leads to")
 
 
 def _unknown(name: str, known: Iterable[str], where: str) -> str:
+    if name in (START, END):
+        return f"{where} {'START' if name == START else 'END'}. Name a node there."
     listed = ", ".join(str(one) for one in known if one not in (START, END))
     return f'{where} "{name}", which is no node.{nearest(str(name), known)} The nodes: {listed}.'

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 from taf.checkpointer.base import BaseCheckpointer, Change, ThreadKey
 
@@ -12,7 +12,7 @@ POLL_SECONDS = 0.5
 """How long to wait for word of a change before looking again: a lost notification costs no more."""
 
 
-async def moves(store: BaseCheckpointer, key: ThreadKey) -> AsyncIterator[None]:
+async def moves(store: BaseCheckpointer, key: ThreadKey) -> AsyncGenerator[None, None]:
     """Yield at once, and then whenever the thread may have moved."""
     loop, moved = asyncio.get_running_loop(), asyncio.Event()
 

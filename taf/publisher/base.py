@@ -59,7 +59,9 @@ class _AsyncCallablePublisher(CallablePublisher):
     """The same for a function that is known to be async: the bus calls it without a hop to a thread."""
 
     async def publish(self, event: Event) -> None:
-        await self.function(event)  # type: ignore[misc]  # pyright: ignore[reportGeneralTypeIssues]
+        rest = super().publish(event)
+        if rest is not None:
+            await rest
 
 
 def as_publisher(found: PublisherLike) -> BasePublisher:

@@ -79,7 +79,8 @@ class Bus:
     async def aclose(self) -> None:
         """Deliver all that is buffered, however long it takes, then close every publisher; publish nothing after.
 
-        Only a publisher that takes no event for ``patience_seconds`` is given up. Cancelled, it can be called again.
+        Only a publisher that takes no event for ``patience_seconds`` is given up; the worker thread that it hangs in
+        cannot be ended, and keeps the interpreter until it returns. Cancelled, ``aclose`` can be called again.
         """
         self._is_closed = True
         await _together([outlet.drain() for outlet in self._outlets])

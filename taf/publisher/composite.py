@@ -12,6 +12,7 @@ from taf.publisher.base import BasePublisher, PublisherLike, as_publisher, descr
 class CompositePublisher(BasePublisher):
     """Hands each event to its publishers in order; sync and async ones may be mixed.
 
+    They share one buffer of the bus, and the slowest sets their pace; given to the bus one by one they would not.
     All of them are called, then what is to be awaited is awaited, in order too. One that fails keeps the event from
     none of the others: the errors are raised together at the end, as an ``ExceptionGroup``.
     """

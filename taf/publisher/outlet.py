@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+import threading
 import warnings
 from collections.abc import Awaitable, Sequence
 from contextlib import suppress
@@ -62,7 +63,7 @@ class Outlet:
             if await self._reach(target, self._patience):
                 return
             if self.buffer.done == before:
-                self._mark_stuck(f"{target - before} events were dropped at the end.")
+                self._mark_stuck(f"Not delivered at the end: {target - before}.")
                 self._replace(self.buffer.abandon())
                 return
 
@@ -133,6 +134,8 @@ class Outlet:
             result = self.publisher.publish(event)
             return result if result is not None and inspect.isawaitable(result) else None
         except BaseException as error:
+            if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
+                raise  # meant for the program; in a worker thread nobody but the publisher can have raised it
             self._report(error, f'on "{event.event_type}"')
             return None
 

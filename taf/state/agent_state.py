@@ -13,7 +13,7 @@ from taf.state.messages import Message
 from taf.state.reducers import add_messages
 
 _ALLOW_HERE_ONLY = "".join(("al", "low"))
-"""Equal to "allow", but not the same object: so a subclass that merely inherits it can be told from one that says so."""
+"""Equal to "allow", but another object: so a subclass that merely inherits it can be told from one that says so."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
-from functools import partial
-from inspect import isroutine
-from typing import Annotated, Any, NamedTuple, cast, get_args, get_origin
+from copy import copy
+from datetime import date
+from functools import lru_cache
+from types import GenericAlias, NoneType
+from typing import Any, NamedTuple, cast, get_args, get_origin
+from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, PydanticSchemaGenerationError, PydanticUserError, TypeAdapter
+from annotated_types import BaseMetadata
+from pydantic import BaseModel, ConfigDict
 from pydantic.fields import FieldInfo
 
-from taf.serialization import Codec
+from taf.serialization import Codec, difference
 from taf.state import reducers
 from taf.state.copying import copier_for, copy_value
 from taf.state.growing import Growing
+from taf.state.messages import Message
+from taf.state.validation import FieldValidation, declared_type
 
 Reducer = Callable[[Any, Any], Any]
 
@@ -34,23 +40,38 @@ MISSING: Any = object()
 class Channel:
     """A field with its reducer. Lists are kept as ``Growing``, so that appending costs what is appended."""
 
-    __slots__ = ("_validate", "codec", "copy", "declared", "is_list", "items", "name", "reducer", "style")
+    __slots__ = ("_is_told_apart", "_validate", "codec", "copy", "is_list", "items", "name", "reducer", "style")
 
-    def __init__(self, name: str, declared: Any, reducer: Reducer | None, validate: Callable[[Any], Any]) -> None:
-        self.name, self.declared, self.reducer = name, declared, reducer
-        self.is_list = get_origin(declared) is list or declared is list
-        self.copy = copier_for(declared)
-        self._validate = validate
-        self.codec = Codec(declared, name)
-        item = (get_args(declared) or (Any,))[0]
-        self.items = Codec(list[item], name) if self.is_list else self.codec
-        self.style = self._find_style()
+    def __init__(
+        self,
+        name: str,
+        declared: Any,
+        reducer: Reducer | None,
+        validate: Callable[[Any], Any],
+        *,
+        options: ConfigDict | None = None,
+        is_checked_whole: bool = False,
+    ) -> None:
+        self.name, self.reducer, self._validate = name, reducer, validate
+        plain = get_args(declared)[0] if hasattr(declared, "__metadata__") else declared
+        item = (get_args(plain) or (Any,))[0]
+        self.is_list = get_origin(plain) is list or plain is list
+        self.copy = copier_for(plain)
+        self.codec = Codec(declared, name, options)
+        self.items = Codec(GenericAlias(list, (item,)), name, options) if self.is_list else self.codec
+        self.style = self._find_style(plain, item, is_checked_whole)
+        self._is_told_apart = (item if self.is_list else plain) in _TOLD_APART
 
-    def _find_style(self) -> str:
-        known: dict[Any, str] = {None: "set", reducers.replace: "set", reducers.merge: "merge"}
-        if self.is_list:
-            known |= {reducers.append: "append", operator.add: "concat", reducers.add_messages: "messages"}
-        return known.get(self.reducer, "custom")
+    def _find_style(self, declared: Any, item: Any, is_checked_whole: bool) -> str:
+        """Name the way in which updates are joined. What has to be checked whole is joined by calling its reducer."""
+        known: dict[Any, str] = {None: "set", reducers.replace: "set"}
+        if self.is_list and not is_checked_whole:
+            known |= {reducers.append: "append", operator.add: "concat"}
+            has_id = isinstance(item, type) and issubclass(item, BaseModel) and "id" in item.model_fields
+            known |= {reducers.add_messages: "messages"} if has_id else {}
+        elif (declared is dict or get_origin(declared) is dict) and not is_checked_whole:
+            known |= {reducers.merge: "merge"}
+        return next((style for reducer, style in known.items() if reducer is self.reducer), "custom")
 
     def checked(self, update: Any) -> Any:
         """Return an update in the form that ``reduce`` takes, validated and detached from its maker.
@@ -109,21 +130,24 @@ class Channel:
         if current is MISSING:
             return [Op("set", self.name, new)]
         if isinstance(current, Growing):
-            if isinstance(new, list) and current.starts(cast("list[Any]", new)):
-                tail = cast("list[Any]", new)[len(current) :]
-                return [Op("append", self.name, tail)] if tail else []
+            if current.starts(new) and self._are_same(current.to_list(), new[: len(current)]):
+                return [Op("append", self.name, new[len(current) :])] if len(new) > len(current) else []
             return [Op("set", self.name, new)]
-        if type(new) is type(current) and new == current:
+        if type(new) is type(current) and new == current and self._are_same(current, new):
             return []
         if type(new) is dict and type(current) is dict and self.style == "merge":
-            return self._dict_changes(cast("dict[Any, Any]", current), cast("dict[Any, Any]", new))
+            return self._dict_changes(current, new)  # pyright: ignore[reportUnknownArgumentType]
         return [Op("set", self.name, new)]
 
     def _dict_changes(self, current: dict[Any, Any], new: dict[Any, Any]) -> list[Op]:
         if current.keys() - new.keys():
             return [Op("set", self.name, new)]
-        changed = {key: item for key, item in new.items() if key not in current or current[key] != item}
+        changed = {k: v for k, v in new.items() if k not in current or difference(current[k], v) is not None}
         return [Op("merge", self.name, changed)]
+
+    def _are_same(self, current: Any, new: Any) -> bool:
+        """True when equal values are the same: 1 and True, or 0.0 and -0.0, are equal."""
+        return self._is_told_apart or difference(current, new) is None
 
     def plain(self, value: Any) -> Any:
         """Return a stored value as what it was declared to be: a list for a ``Growing``."""
@@ -137,49 +161,32 @@ class Channel:
         return self.copy(plain)
 
 
-def channel_for(model: type[BaseModel], name: str, field: FieldInfo) -> Channel:
+_TOLD_APART = (str, int, bool, bytes, date, UUID, NoneType, Message)
+"""Types whose values are the same when they are equal."""
+
+
+def channel_for(validation: FieldValidation, name: str, field: FieldInfo) -> Channel:
     """Make the channel of a declared field."""
     reducer = next((cast("Reducer", mark) for mark in field.metadata if _is_reducer(mark)), None)
-    rest = [mark for mark in field.metadata if mark is not reducer]
-    if any(name in found.info.fields or "*" in found.info.fields for found in _field_validators(model)):
-        validate = partial(_by_assignment, model, name)
-        return _with_whole_check(Channel(name, field.annotation, reducer, validate))
-    declared = Annotated[field.annotation, *rest] if rest else field.annotation
-    channel = Channel(name, field.annotation, reducer, adapter(declared, model.model_config).validator.validate_python)
-    return _with_whole_check(channel) if rest else channel
+    field = copy(field)
+    field.metadata = [mark for mark in field.metadata if mark is not reducer]
+    return Channel(
+        name,
+        declared_type(field, with_marks=False),
+        reducer,
+        validation.of(name, field),
+        options=validation.options,
+        is_checked_whole=validation.has_own(name, field),
+    )
 
 
+@lru_cache(maxsize=256)
 def open_channel(name: str) -> Channel:
     """Make the channel of an undeclared field of an open state: any value, the last one wins."""
     return Channel(name, Any, None, lambda value: value)
 
 
-def adapter(declared: Any, config: ConfigDict) -> TypeAdapter[Any]:
-    """Return pydantic's adapter of a type, under the options of the state model that it stands in."""
-    options = {key: config[key] for key in ("strict", "arbitrary_types_allowed") if key in config}
-    try:
-        return TypeAdapter(declared, config=cast("ConfigDict", options) or None)
-    except (PydanticUserError, PydanticSchemaGenerationError):
-        return TypeAdapter(declared)
-
-
-def _with_whole_check(channel: Channel) -> Channel:
-    """A field with validators or constraints of its own is checked whole, so its known reducer is called as any other."""
-    if channel.is_list and channel.style in ("append", "concat", "messages"):
-        channel.style = "custom"
-    return channel
-
-
 def _is_reducer(mark: Any) -> bool:
-    return isroutine(mark) or isinstance(mark, partial)
-
-
-def _field_validators(model: type[BaseModel]) -> list[Any]:
-    return list(model.__pydantic_decorators__.field_validators.values())
-
-
-def _by_assignment(model: type[BaseModel], name: str, value: Any) -> Any:
-    """Run the model's own validators of a field, on an instance that is thrown away."""
-    scratch = model.model_construct()
-    model.__pydantic_validator__.validate_assignment(scratch, name, value)
-    return scratch.__dict__[name]
+    """True for any callable beside a type that is not one of pydantic's own marks."""
+    is_mark = isinstance(mark, type | BaseMetadata) or hasattr(mark, "__get_pydantic_core_schema__")
+    return callable(mark) and not is_mark

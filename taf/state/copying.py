@@ -19,6 +19,8 @@ _ATOMS = frozenset(
     {int, str, float, bool, NoneType, bytes, complex, datetime, date, time, timedelta, Decimal, UUID, Message}
 )
 
+_COLLECTIONS: frozenset[Any] = frozenset({tuple, set, frozenset})
+
 
 def is_immutable(declared: Any) -> bool:
     """True for declared types whose values nobody can change in place."""
@@ -34,22 +36,23 @@ def is_immutable(declared: Any) -> bool:
     if not isinstance(declared, type):
         return False
     if issubclass(declared, BaseModel):
-        fields = declared.model_fields.values()
-        return bool(declared.model_config.get("frozen")) and all(is_immutable(f.annotation) for f in fields)
+        config, fields = declared.model_config, declared.model_fields.values()
+        is_frozen = bool(config.get("frozen")) and config.get("extra") != "allow"
+        return is_frozen and all(is_immutable(f.annotation) for f in fields)
     return issubclass(declared, Enum)
 
 
 def copy_value(value: Any) -> Any:
     """Return a deep copy; much faster than ``copy.deepcopy`` for what states are made of."""
-    kind = type(value)
+    kind = type(value)  # pyright: ignore[reportUnknownVariableType]
     if kind in _ATOMS:
         return value
     if kind is list:
         return [copy_value(item) for item in value]
     if kind is dict:
         return {key: copy_value(item) for key, item in value.items()}
-    if kind is tuple:
-        return tuple(copy_value(item) for item in value)
+    if kind in _COLLECTIONS:
+        return kind(copy_value(item) for item in value)
     return copy.deepcopy(value)
 
 

@@ -38,7 +38,7 @@ class Ran(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """What a node got from ``task()`` (``kind`` "task") or from a human ("answer", "reject"), in its order of asking."""
+    """What a node got from ``task()`` (``kind`` "task") or from a human ("answer", "reject"), in the order it asked."""
 
     kind: str
     name: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from operator import is_
 from typing import Any
 
 
@@ -10,18 +11,21 @@ class Growing:
     """The first ``len`` items of a shared list.
 
     Appending to the newest version extends the shared list, so a thread of ten thousand messages takes one more
-    in constant time, and older versions still see what they saw. Appending to an older version copies first.
+    in constant time, and older versions still see what they saw. Appending to an older version copies first, unless
+    the very same items were appended to it before: an update is tried out before it is committed. Several OS threads
+    may append at once.
 
     ``origin`` is the sequence of the fact that began the list, as long as everything since was appended: the
     journal alone then rebuilds it. None when items were replaced or cut since.
     """
 
-    __slots__ = ("_items", "_length", "_positions", "origin")
+    __slots__ = ("_items", "_length", "_positions", "_turn", "origin")
 
     def __init__(self, items: Iterable[Any] = (), origin: int | None = None) -> None:
         self._items: list[Any] = list(items)
         self._length = len(self._items)
         self._positions: dict[str, int] | None = None
+        self._turn = [None]
         self.origin = origin
 
     def __len__(self) -> int:
@@ -48,13 +52,27 @@ class Growing:
 
     def extended(self, items: Sequence[Any]) -> Growing:
         """Return a version with ``items`` at its end."""
-        version = Growing.__new__(Growing)
-        version._items = shared = self._items if self._length == len(self._items) else self.to_list()
-        shared.extend(items)
-        version._length = len(shared)
-        version._positions = self._positions if shared is self._items else None
-        version.origin = self.origin
-        return version
+        turn = self._turn
+        try:
+            turn.pop()  # whoever takes it is alone with the shared list: pop is atomic
+        except IndexError:
+            return self._copy_extended(items)
+        try:
+            start, shared = self._length, self._items
+            end = start + len(items)
+            if start == len(shared):
+                shared.extend(items)
+            elif len(shared) < end or not all(map(is_, shared[start:end], items)):
+                return self._copy_extended(items)
+            version = Growing.__new__(Growing)
+            version._items, version._length = shared, end
+            version._positions, version._turn, version.origin = self._positions, turn, self.origin
+            return version
+        finally:
+            turn.append(None)
+
+    def _copy_extended(self, items: Sequence[Any]) -> Growing:
+        return Growing([*self.to_list(), *items], self.origin)
 
     def replaced(self, index: int, item: Any) -> Growing:
         """Return a version with one item replaced."""
@@ -64,7 +82,7 @@ class Growing:
 
     def cut(self, length: int) -> Growing:
         """Return a version with only the first ``length`` items."""
-        return Growing(self._items[:length])
+        return Growing(self.to_list()[:length])
 
     def starts(self, items: list[Any]) -> bool:
         """True when ``items`` begins with everything that is here."""

@@ -2,24 +2,47 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal, NoReturn, TypeAlias
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, NoReturn, Self, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
 from taf.ids import new_id
 
 
-class FrozenList(list[Any]):
-    """A list that refuses to change, so that a message which is shared between states stays what it was."""
-
+class _Unchangeable:
     def _refuse(self, *_: Any, **__: Any) -> NoReturn:
         raise TypeError("A message is frozen: make a new one with message.model_copy(update={...}).")
 
-    append = extend = insert = remove = pop = clear = sort = reverse = _refuse
-    __setitem__ = __delitem__ = __iadd__ = __imul__ = _refuse  # type: ignore[assignment]
+    __setitem__ = __delitem__ = _refuse
+
+
+class FrozenList(_Unchangeable, list[Any]):
+    """A list that refuses to change, so that a message which is shared between states stays what it was."""
+
+    _refuse = _Unchangeable._refuse
+    append = extend = insert = remove = pop = clear = sort = reverse = __iadd__ = __imul__ = _refuse  # pyright: ignore
 
     def __reduce__(self) -> tuple[Any, ...]:
         return FrozenList, (list(self),)
+
+
+class FrozenDict(_Unchangeable, dict[str, Any]):
+    """A dict that refuses to change."""
+
+    _refuse = _Unchangeable._refuse
+    update = setdefault = pop = popitem = clear = __ior__ = _refuse  # pyright: ignore
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return FrozenDict, (dict(self),)
+
+
+def frozen(value: Any) -> Any:
+    """Return JSON values with every list and dict in them frozen."""
+    kind = type(value)  # pyright: ignore[reportUnknownVariableType]
+    if issubclass(kind, dict):
+        return FrozenDict((key, frozen(item)) for key, item in value.items())
+    return FrozenList(map(frozen, value)) if issubclass(kind, list) else value
 
 
 class _Frozen(BaseModel):
@@ -48,7 +71,7 @@ class ToolCallBlock(_Frozen):
     type: Literal["tool_call"] = "tool_call"
     id: str
     name: str
-    arguments: dict[str, JsonValue] = Field(default_factory=dict)
+    arguments: Annotated[dict[str, JsonValue], AfterValidator(frozen)] = Field(default_factory=FrozenDict)
 
 
 class ToolResultBlock(_Frozen):
@@ -67,7 +90,6 @@ class Message(BaseModel):
     """One message. ``content`` is a text, or a list of blocks for anything richer."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    __taf_exact__: ClassVar[bool] = True
 
     id: str = Field(default_factory=new_id)
     role: str = "user"
@@ -84,3 +106,16 @@ class Message(BaseModel):
         if isinstance(self.content, str):
             return self.content
         return "".join(block.text for block in self.content if isinstance(block, TextBlock))
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Return a copy with some fields changed. Unlike pydantic's own it is validated, and so frozen again."""
+        copied = super().model_copy(deep=deep)
+        return copied if not update else self.__class__.model_validate({**dict(copied), **update})
+
+    def __taf_exact__(self) -> bool:
+        return type(self) is Message and (
+            type(self.content) is str or all(type(block) in _BLOCKS for block in self.content)
+        )
+
+
+_BLOCKS = frozenset({TextBlock, MediaBlock, ToolCallBlock, ToolResultBlock})

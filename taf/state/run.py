@@ -7,6 +7,7 @@ from enum import StrEnum
 from functools import reduce
 from typing import Any, NamedTuple
 
+from taf.errors import InvalidTransitionError
 from taf.state.agent_state import Ask
 from taf.state.execution import ExecutionMeta, ExecutionStatus, Move, advance
 from taf.state.facts import (
@@ -29,7 +30,7 @@ from taf.state.facts import (
     Updated,
 )
 from taf.state.interrupts import InterruptKind, InterruptRecord
-from taf.state.schema import StateSchema, Values
+from taf.state.schema import StateSchema
 
 
 class Stage(StrEnum):
@@ -63,7 +64,7 @@ class Run(NamedTuple):
     """A thread after some of its facts. Never changed: ``evolve`` makes the next one."""
 
     thread_id: str
-    values: Values = {}
+    values: Mapping[str, Any] = {}
     status: ExecutionStatus = ExecutionStatus.IDLE
     run_id: str = ""
     sequence: int = 0
@@ -97,7 +98,7 @@ def width(fact: Fact) -> int:
 
 
 def evolve(schema: StateSchema, run: Run, fact: Fact) -> Run:
-    """Return the run after one more fact. Raise ``InvalidTransitionError``, and change nothing, for one that cannot be."""
+    """Return the run after one more fact. Raise ``InvalidTransitionError``, changing nothing, for an impossible one."""
     return _EVOLVE[type(fact)](schema, run, fact)
 
 
@@ -125,6 +126,7 @@ def _started(schema: StateSchema, run: Run, fact: Started) -> Run:
 
 def _stepped(schema: StateSchema, run: Run, fact: Stepped) -> Run:
     ran, frontier, asks, carried, joins = fact
+    status = advance(run.status, Move.PROGRESS)
     sequence = run.sequence + (len(ran) or 1)
     values = run.values
     for _, _, ops in ran:
@@ -137,7 +139,7 @@ def _stepped(schema: StateSchema, run: Run, fact: Stepped) -> Run:
     return Run(
         run.thread_id,
         values,
-        advance(run.status, Move.PROGRESS),
+        status,
         run.run_id,
         sequence,
         run.step + 1,
@@ -269,11 +271,11 @@ def _failed(schema: StateSchema, run: Run, fact: Failed) -> Run:
 
 def _updated(schema: StateSchema, run: Run, fact: Updated) -> Run:
     sequence = run.sequence + 1
-    after = run._replace(values=schema.apply(run.values, fact.ops, sequence), sequence=sequence)
+    status = advance(run.status, Move.UPDATE if fact.frontier is None else Move.REPOSITION)
+    after = run._replace(status=status, values=schema.apply(run.values, fact.ops, sequence), sequence=sequence)
     if fact.frontier is None:
-        return after._replace(status=advance(run.status, Move.UPDATE))
+        return after
     return after._replace(
-        status=advance(run.status, Move.REPOSITION),
         node=fact.node,
         frontier=fact.frontier,
         visit=sequence,
@@ -285,10 +287,9 @@ def _updated(schema: StateSchema, run: Run, fact: Updated) -> Run:
 
 def _forked(schema: StateSchema, run: Run, fact: Forked) -> Run:
     source: Run = fact.run
-    sequence = run.sequence + 1
-    return source._replace(
-        thread_id=run.thread_id, values=schema.apply({}, fact.ops, sequence), sequence=sequence
-    )
+    if run.sequence:
+        raise InvalidTransitionError(run.status.value, "forked")
+    return source._replace(thread_id=run.thread_id, values=schema.apply({}, fact.ops, 1), sequence=1)
 
 
 _EVOLVE: dict[type, Callable[[StateSchema, Run, Any], Run]] = {

@@ -12,13 +12,16 @@ from taf.state.agent_state import AgentState
 from taf.state.channel import MISSING, Channel, Op, channel_for, open_channel
 from taf.state.growing import Growing
 from taf.state.messages import Message
-from taf.state.view import ViewFactory, parts
+from taf.state.validation import FieldValidation
+from taf.state.view import ViewFactory, owned, parts
 
 Values = Mapping[str, Any]
 
+_NO_VALUES: Values = {}
+
 
 class Write(NamedTuple):
-    """What one node wants of one field: ``value`` joined by the reducer, or (``is_whole``) in place of what is there."""
+    """What a node wants of a field: ``value`` joined by the reducer, or (``is_whole``) in place of what is there."""
 
     field: str
     value: Any
@@ -29,23 +32,43 @@ class StateSchema:
     """The channels of a state model, and the rules that lead from updates to changes."""
 
     def __init__(self, model: type[BaseModel]) -> None:
-        if not (isinstance(cast("object", model), type) and issubclass(model, BaseModel)):
+        given: Any = model
+        if not (isinstance(given, type) and issubclass(given, BaseModel)):
             raise ConfigError(f"The state has to be a pydantic model class, not {model!r}.")
         self.model = model
         self.is_open = model is AgentState or model.model_config.get("extra") == "allow"
+        validation = FieldValidation(model)
         self.channels: dict[str, Channel] = {
-            name: channel_for(model, name, field) for name, field in model.model_fields.items()
+            name: channel_for(validation, name, field) for name, field in model.model_fields.items()
         }
         self._messages = "context" if "context" in self.channels and "messages" not in self.channels else "messages"
-        self._is_validated_whole = bool(model.__pydantic_decorators__.model_validators)
-        self.view = ViewFactory(self)
+        self._is_validated_whole = validation.needs_whole
+        self.view = ViewFactory(model, self.channels, is_open=self.is_open)
 
     # -- making states -----------------------------------------------------------------------------
 
-    def defaults(self) -> dict[str, Any]:
-        """Return the values that a new thread starts with: those of the fields that have a default."""
+    def defaults(self, values: Values = _NO_VALUES) -> dict[str, Any]:
+        """Return the defaults of the fields that have one and no value yet. Raise ``ConfigError`` for a wrong one."""
         fields = self.model.model_fields.items()
-        return {n: f.get_default(call_default_factory=True, validated_data={}) for n, f in fields if not f.is_required()}
+        lacking = [(name, field) for name, field in fields if name not in values and not field.is_required()]
+        known = {name: self.channel(name).plain(value) for name, value in values.items()} if lacking else {}
+        found: dict[str, Any] = {}
+        for name, field in lacking:
+            default = field.get_default(call_default_factory=True, validated_data=known)
+            known[name] = found[name] = self._valid_default(name, default, field.validate_default)
+        return found
+
+    def _valid_default(self, name: str, default: Any, validate: bool | None) -> Any:
+        """Validate a default where the model says so, and that of a list always: it is kept in a form of its own."""
+        channel = self.channels[name]
+        if not (channel.is_list if validate is None else validate) and not self.model.model_config.get(
+            "validate_default"
+        ):
+            return default
+        try:
+            return channel.whole(default)
+        except ValidationError as invalid:
+            raise ConfigError(f'The default of field "{name}" is not valid: {_first(invalid)}.') from invalid
 
     def default_ops(self) -> list[Op]:
         """Return the changes that a new thread starts with."""
@@ -57,11 +80,13 @@ class StateSchema:
 
     def state(self, values: Values, meta: Any) -> Any:
         """Return an instance of the model that its reader owns."""
-        plain = {name: self.channel(name).detached(value) for name, value in values.items()}
-        state = self.model.model_construct(**plain)
+        state = owned(self.model, {**self._plain(values), **self.defaults(values)})
         if isinstance(state, AgentState):
             state._meta = meta  # pyright: ignore[reportPrivateUsage]
         return state
+
+    def _plain(self, values: Values) -> dict[str, Any]:
+        return {name: self.channel(name).detached(value) for name, value in values.items()}
 
     def channel(self, name: str) -> Channel:
         """Return the channel of a field; in an open state every name has one."""
@@ -88,7 +113,7 @@ class StateSchema:
 
     @staticmethod
     def _is_messages(update: Any) -> bool:
-        return isinstance(update, list) and all(isinstance(m, Message) for m in cast("list[Any]", update))
+        return isinstance(update, list) and all(isinstance(message, Message) for message in update)  # pyright: ignore[reportUnknownVariableType]
 
     def _writes_of_dict(self, update: dict[str, Any], who: str, error: type[StateError]) -> list[Write]:
         found: list[Write] = []
@@ -115,7 +140,9 @@ class StateSchema:
             first = invalid.errors(include_url=False)[0]
             where = ".".join(str(part) for part in (channel.name, *first["loc"]))
             raise error(f'{who} a value that does not fit field "{where}": {first["msg"]}.') from invalid
-        except TypeError as wrong:
+        except RecursionError as endless:
+            raise error(f'{who} a value of field "{channel.name}" that is nested too deep, or in itself.') from endless
+        except Exception as wrong:  # a validator of the user's may raise anything
             raise error(f'{who} a value that does not fit field "{channel.name}": {wrong}.') from wrong
 
     def _undeclared(self, name: Any, who: str, error: type[StateError]) -> Channel:
@@ -139,7 +166,11 @@ class StateSchema:
         """
         now = parts(state)
         is_view = isinstance(state, self.view.type)
-        given = {n: v for n, v in now.items() if v is not before.get(n, MISSING) and (is_view or self._was_given(state, n, v))}
+        given = {
+            n: v
+            for n, v in now.items()
+            if v is not before.get(n, MISSING) and (is_view or self._was_given(state, n, v))
+        }
         found = self.changed_writes(before, given, who)
         if is_view:
             found.extend(Write(name, MISSING, True) for name in before if name not in now and name not in self.channels)
@@ -186,7 +217,7 @@ class StateSchema:
                 values = self.apply(values, new)
                 ops.extend(new)
             changes.append(ops)
-        if self._is_validated_whole:
+        if self._is_validated_whole and any(changes) and not self.missing(values):
             corrections, values = self._validate_whole(values)
             changes[-1].extend(corrections)
         return changes, values
@@ -208,8 +239,9 @@ class StateSchema:
         try:
             return channel.reduce(current, value)
         except ValidationError as invalid:
-            first = invalid.errors(include_url=False)[0]
-            raise InvalidUpdateError(f'After node "{who}", field "{name}" is not valid: {first["msg"]}.') from invalid
+            raise InvalidUpdateError(
+                f'After node "{who}", field "{name}" is not valid: {_first(invalid)}.'
+            ) from invalid
         except Exception as broken:
             raise InvalidUpdateError(
                 f'The reducer of field "{name}" failed on what node "{who}" returned: {broken!r}.'
@@ -218,20 +250,22 @@ class StateSchema:
     def _refuse_conflicts(self, writes: Iterable[tuple[str, Sequence[Write]]]) -> None:
         seen: dict[str, tuple[str, bool]] = {}
         for who, wanted in writes:
-            for name, _, is_whole in dict.fromkeys((w.field, None, w.is_whole) for w in wanted):
+            mine: dict[str, bool] = {}
+            for name, _, is_whole in wanted:
+                mine[name] = mine.get(name, False) or is_whole
+            for name, is_whole in mine.items():
                 channel = self.channels.get(name)
                 has_reducer = channel is not None and channel.reducer is not None
-                other = seen.setdefault(name, (who, is_whole))
-                if other[0] is not who and (not has_reducer or is_whole or other[1]):
+                other = seen.get(name)
+                if other is not None and (not has_reducer or is_whole or other[1]):
                     raise UpdateConflictError(name, other[0], who, has_reducer=has_reducer)
+                seen[name] = (who, is_whole)
 
     def _validate_whole(self, values: Values) -> tuple[list[Op], Values]:
-        plain = {name: self.channel(name).detached(value) for name, value in values.items()}
         try:
-            valid = parts(self.model.model_validate(plain))
+            valid = parts(self.model.model_validate(self._plain(values), by_name=True, by_alias=False))
         except ValidationError as invalid:
-            first = invalid.errors(include_url=False)[0]
-            raise InvalidUpdateError(f"The state would not be valid: {first['msg']}.") from invalid
+            raise InvalidUpdateError(f"The state would not be valid: {_first(invalid)}.") from invalid
         corrections = [op for n, v in valid.items() for op in self.channel(n).changes(values.get(n, MISSING), v)]
         return corrections, self.apply(values, corrections)
 
@@ -249,7 +283,8 @@ class StateSchema:
             if kind == "set":
                 after[name] = Growing(value, origin) if channel is not None and channel.is_list else value
             elif kind == "append":
-                after[name] = after.get(name, _EMPTY).extended(value)
+                held = after.get(name)
+                after[name] = Growing(value, origin) if held is None else held.extended(value)
             elif kind == "merge":
                 after[name] = {**after.get(name, {}), **value}
             elif kind == "put":
@@ -260,9 +295,9 @@ class StateSchema:
                 after.pop(name, None)
         return after
 
-    def fields_without_value(self, values: Values) -> dict[str, Any]:
-        """Return defaults for fields that the model got after the thread was stored."""
-        return {name: value for name, value in self.defaults().items() if name not in values}
 
-
-_EMPTY = Growing()
+def _first(invalid: ValidationError) -> str:
+    """Return what pydantic says first, with the place inside the value."""
+    first = invalid.errors(include_url=False)[0]
+    where = ".".join(map(str, first["loc"]))
+    return f"{where}: {first['msg']}" if where else first["msg"]

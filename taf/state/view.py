@@ -6,21 +6,34 @@ it as it likes: the thread's own values stay as they were until something is com
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Callable, Mapping
+from copy import deepcopy
+from typing import Any, ClassVar, NamedTuple, cast
 
 from pydantic import BaseModel, ConfigDict
+from pydantic.fields import ModelPrivateAttr
 
+from taf.state.channel import Channel
+from taf.state.copying import copy_value
 from taf.state.growing import Growing
-
-if TYPE_CHECKING:
-    from taf.state.schema import StateSchema
 
 _set = object.__setattr__
 
+# Where a model keeps its values, past the properties by which a view guards them.
+_fields_of: Callable[[Any], dict[str, Any]] = vars(BaseModel)["__dict__"].__get__
+_put_fields: Callable[[Any, dict[str, Any]], None] = vars(BaseModel)["__dict__"].__set__
+_extras_of: Callable[[Any], dict[str, Any] | None] = vars(BaseModel)["__pydantic_extra__"].__get__
+_put_extras: Callable[[Any, dict[str, Any] | None], None] = vars(BaseModel)["__pydantic_extra__"].__set__
+
+
+def parts(model: BaseModel) -> dict[str, Any]:
+    """Return all values of a model, declared and extra, as they are kept."""
+    known = type(model).model_fields
+    return {name: value for name, value in _fields_of(model).items() if name in known} | (_extras_of(model) or {})
+
 
 class _CopyOnRead:
-    """A field of a view. A data descriptor, so it comes before the instance's ``__dict__``."""
+    """A field of a view. A data descriptor, so it comes before the instance's own values."""
 
     def __init__(self, name: str, detach: Callable[[Any], Any]) -> None:
         self.name, self.detach = name, detach
@@ -28,7 +41,7 @@ class _CopyOnRead:
     def __get__(self, view: Any, owner: type | None = None) -> Any:
         if view is None:
             return self
-        fields: dict[str, Any] = view.__dict__
+        fields = _fields_of(view)
         try:
             value = fields[self.name]
         except KeyError:
@@ -38,128 +51,163 @@ class _CopyOnRead:
         return value
 
     def __set__(self, view: Any, value: Any) -> None:
-        view.__dict__[self.name] = value
+        _fields_of(view)[self.name] = value
 
     def __delete__(self, view: Any) -> None:
-        del view.__dict__[self.name]
+        del _fields_of(view)[self.name]
+
+
+def _detached_fields(view: Any) -> dict[str, Any]:
+    fields, kind = _fields_of(view), cast("_Kind", view._taf_kind)
+    for name in kind.copied:
+        if name in fields:
+            getattr(view, name)
+    return fields
+
+
+def _detached_extras(view: Any) -> dict[str, Any] | None:
+    extras = _extras_of(view)
+    for name in extras or ():
+        _detached_extra(view, name, extras)
+    return extras
+
+
+def _detached_extra(view: Any, name: str, extras: Any) -> Any:
+    value = extras[name]
+    if value is view._taf_base.get(name):
+        value = extras[name] = copy_value(value)
+    return value
+
+
+class _Kind(NamedTuple):
+    """What all views of a model have in common."""
+
+    model: type[BaseModel]
+    copied: tuple[str, ...]
+    settable: frozenset[str]
+    own_private: Mapping[str, ModelPrivateAttr]
 
 
 class ViewMethods:
-    """What reads a model as a whole has to see plain, detached values first."""
+    """What a view does otherwise than its model."""
 
     __slots__ = ()
-
-    def _taf_detach(self) -> Any:
-        view = cast("Any", self)
-        for name in type(view).model_fields:
-            if name in view.__dict__:
-                getattr(view, name)
-        for name in view.__pydantic_extra__ or ():
-            getattr(view, name)
-        return view
+    _taf_kind: ClassVar[_Kind]
 
     def __getattr__(self, name: str) -> Any:
-        extra: dict[str, Any] | None = object.__getattribute__(self, "__pydantic_extra__")
-        if extra is not None and name in extra:
-            value = extra[name]
-            base: Mapping[str, Any] = object.__getattribute__(self, "_taf_base")
-            if value is base.get(name):
-                from taf.state.copying import copy_value
-
-                value = extra[name] = copy_value(value)
-            return value
+        extras = _extras_of(self)
+        if extras is not None and name in extras:
+            return _detached_extra(self, name, extras)
         return cast("Any", super()).__getattr__(name)
 
-    @property
-    def model_extra(self) -> dict[str, Any] | None:
-        return cast("dict[str, Any] | None", self._taf_detach().__pydantic_extra__)
-
-    def model_dump(self, **options: Any) -> dict[str, Any]:
-        self._taf_detach()
-        return cast("Any", super()).model_dump(**options)
-
-    def model_dump_json(self, **options: Any) -> str:
-        self._taf_detach()
-        return cast("Any", super()).model_dump_json(**options)
-
-    def model_copy(self, **options: Any) -> Any:
-        copied = cast("Any", super()).model_copy(**options)
-        _set(copied, "_taf_base", self._taf_base)  # type: ignore[attr-defined]
-        return copied
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in self._taf_kind.settable:
+            _fields_of(self)[name] = value
+        else:
+            super().__setattr__(name, value)
 
     def __copy__(self) -> Any:
-        copied = cast("Any", super()).__copy__()
-        _set(copied, "_taf_base", self._taf_base)  # type: ignore[attr-defined]
+        view = cast("Any", self)
+        copied: Any = object.__new__(type(self))
+        extras = _extras_of(view)
+        _put_fields(copied, {**_fields_of(view)})
+        _put_extras(copied, None if extras is None else {**extras})
+        _set(copied, "__pydantic_fields_set__", {*view.__pydantic_fields_set__})
+        _set(copied, "__pydantic_private__", view.__pydantic_private__ and {**view.__pydantic_private__})
+        _set(copied, "_taf_base", view._taf_base)
         return copied
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Any:
-        self._taf_detach()
-        copied = cast("Any", super()).__deepcopy__(memo)
-        _set(copied, "_taf_base", self._taf_base)  # type: ignore[attr-defined]
+        copied = self.__copy__()
+        _put_fields(copied, {name: copy_value(value) for name, value in self.__dict__.items()})
+        _put_extras(copied, copy_value(copied.__pydantic_extra__))
+        for name in self._taf_kind.own_private:
+            copied.__pydantic_private__[name] = deepcopy(copied.__pydantic_private__[name], memo)
         return copied
 
-    def __iter__(self) -> Iterator[tuple[str, Any]]:
-        self._taf_detach()
-        return cast("Any", super()).__iter__()
-
-    def __repr_args__(self) -> Any:
-        self._taf_detach()
-        return cast("Any", super()).__repr_args__()
-
     def __eq__(self, other: object) -> bool:
-        if not isinstance(other, BaseModel):
-            return NotImplemented
-        return parts(self._taf_detach()) == parts(other)
+        model = self._taf_kind.model
+        if model.__eq__ is not BaseModel.__eq__:
+            return model.__eq__(cast("BaseModel", self), other)
+        return isinstance(other, model) and _plain_parts(self) == _plain_parts(other)
 
     __hash__ = None  # type: ignore[assignment]
 
 
-def parts(model: BaseModel) -> dict[str, Any]:
-    """Return all values of a model, declared and extra, as they are kept."""
-    return {**model.__dict__, **(model.__pydantic_extra__ or {})}
+def _plain_parts(model: Any) -> dict[str, Any]:
+    _ = model.__dict__, model.__pydantic_extra__  # detaches, when it is a view
+    return parts(model)
 
 
 class ViewFactory:
     """Makes views of one state model."""
 
-    def __init__(self, schema: StateSchema) -> None:
-        model = schema.model
-        config = ConfigDict(extra=model.model_config.get("extra", "ignore"))
-        namespace = {
+    def __init__(self, model: type[BaseModel], channels: Mapping[str, Channel], *, is_open: bool) -> None:
+        config = ConfigDict(extra="allow" if is_open else model.model_config.get("extra", "ignore"))
+        namespace: dict[str, Any] = {
             "__module__": model.__module__,
             "__qualname__": model.__qualname__,
             "__doc__": model.__doc__,
             "__slots__": ("_taf_base",),
-            "model_config": ConfigDict(extra="allow") if schema.is_open else config,
+            # Pydantic asks by these for all values at once; whoever reads one attribute goes past them.
+            "__dict__": property(_detached_fields, _put_fields),
+            "__pydantic_extra__": property(_detached_extras, _put_extras),
+            "model_config": config,
         }
-        self.type = cast("type[BaseModel]", type(model)(model.__name__, (ViewMethods, model), namespace))
-        for channel in schema.channels.values():
-            if channel.copy is not None or channel.is_list:
-                type.__setattr__(self.type, channel.name, _CopyOnRead(channel.name, channel.detached))
-        self._fields = frozenset(model.model_fields)
-        self._private = {
-            name: private
-            for name, private in model.__private_attributes__.items()
-            if name not in ("_meta", "_ask")
-        }
+        make = cast("Callable[..., type[BaseModel]]", type(model))
+        self.type = make(model.__name__, (ViewMethods, model), namespace)
+        copied = {n: channel for n, channel in channels.items() if channel.copy is not None or channel.is_list}
+        for name, channel in copied.items():
+            type.__setattr__(self.type, name, _CopyOnRead(name, channel.detached))
+        private = {n: a for n, a in model.__private_attributes__.items() if n not in ("_meta", "_ask")}
+        type.__setattr__(self.type, "_taf_kind", _Kind(model, tuple(copied), _settable(model), private))
+        self._private = private
         self._has_meta = "_meta" in model.__private_attributes__
-        self._is_open = schema.is_open
+        self._is_open = is_open
+        self._fields = frozenset(model.model_fields)
+        self._all_set = set(model.model_fields)  # shared: of a closed state, pydantic only adds names of fields to it
 
     def __call__(self, values: Mapping[str, Any], meta: Any) -> Any:
         """Return a view of ``values``; ``meta`` is what says how the thread stands."""
         view = object.__new__(self.type)
-        private: dict[str, Any] = {"_meta": meta, "_ask": None} if self._has_meta else {}
-        for name, attribute in self._private.items():
-            private[name] = attribute.get_default()
         if self._is_open:
             fields = self._fields
-            _set(view, "__dict__", {name: value for name, value in values.items() if name in fields})
-            extra = {name: value for name, value in values.items() if name not in fields}
+            _put_fields(view, {name: value for name, value in values.items() if name in fields})
+            _put_extras(view, {name: value for name, value in values.items() if name not in fields})
+            _set(view, "__pydantic_fields_set__", {*values})
         else:
-            _set(view, "__dict__", dict(values))
-            extra = None
-        _set(view, "__pydantic_fields_set__", set(values))
-        _set(view, "__pydantic_extra__", extra)
-        _set(view, "__pydantic_private__", private or None)
+            _put_fields(view, {**values})
+            _put_extras(view, None)
+            _set(view, "__pydantic_fields_set__", self._all_set)
+        _set(view, "__pydantic_private__", {"_meta": meta, "_ask": None} if self._has_meta else None)
         _set(view, "_taf_base", values)
+        if self._private:
+            self._fill_private(view)
         return view
+
+    def _fill_private(self, view: Any) -> None:
+        private: dict[str, Any] = view.__pydantic_private__ or {}
+        private |= {name: attribute.get_default() for name, attribute in self._private.items()}
+        _set(view, "__pydantic_private__", private)
+
+
+def _settable(model: type[BaseModel]) -> frozenset[str]:
+    """Return the fields to which a value may be assigned with nothing else happening."""
+    config = model.model_config
+    if config.get("frozen") or config.get("validate_assignment") or model.__setattr__ is not BaseModel.__setattr__:
+        return frozenset()
+    return frozenset(name for name, field in model.model_fields.items() if not field.frozen)
+
+
+def owned(model: type[BaseModel], values: Mapping[str, Any]) -> Any:
+    """Return an instance of a model with values that are its own. Nothing is validated again."""
+    fields = model.model_fields
+    state = model.__new__(model)
+    _put_fields(state, {name: values[name] for name in fields if name in values})
+    is_open = model.model_config.get("extra") == "allow"
+    _put_extras(state, {name: value for name, value in values.items() if name not in fields} if is_open else None)
+    _set(state, "__pydantic_fields_set__", {*values})
+    _set(state, "__pydantic_private__", None)
+    if model.model_post_init is not BaseModel.model_post_init:
+        state.model_post_init(None)  # makes private attributes too
+    return state

@@ -13,7 +13,6 @@ from taf.publisher import (
     Event,
     as_publisher,
 )
-
 from tests.publisher.contract import make_events
 
 
@@ -71,9 +70,13 @@ async def test_an_async_function_is_a_publisher():
     assert got == later.got == partly == [1, 2, 3]
 
 
-async def test_a_lambda_that_returns_an_awaitable_has_it_awaited():
+async def test_a_function_that_returns_an_awaitable_has_it_awaited():
     later = Later()
-    bus = Bus([lambda event: later(event)])
+
+    def hear(event: Event) -> object:
+        return later(event)
+
+    bus = Bus([hear])
 
     bus.publish(make_events(3))
     await bus.aclose()

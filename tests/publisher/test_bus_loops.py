@@ -6,11 +6,11 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from taf.publisher import BasePublisher, Bus, CollectingPublisher, CompositePublisher, Event
-
 from tests.publisher.contract import make_event, make_events
 
 
@@ -228,30 +228,29 @@ class QuickWitness(SyncWitness):
     may_block = False
 
 
+async def produce(bus: Bus, name: str, dice: random.Random, sequences: range) -> None:
+    for sequence in sequences:
+        if not bus.publish([make_event(sequence, thread_id=name)]):
+            await bus.room()
+        if dice.random() < 0.1:
+            await asyncio.sleep(0)
+        if dice.random() < 0.02:
+            await bus.settle()
+
+
+def produce_on_many_loops(bus: Bus, name: str) -> None:
+    dice = random.Random(name)
+    for first in range(0, 400, 40):  # what one loop leaves goes to another
+        asyncio.run(produce(bus, name, dice, range(first, first + 40)))
+
+
 def test_many_threads_and_loops_lose_double_and_mix_nothing():
     witnesses = [SyncWitness(), AsyncWitness(), QuickWitness()]
     children = [SyncWitness(), AsyncWitness()]
     bus = Bus([*witnesses, CompositePublisher(children)], buffer_size=64)
 
-    async def produce(name: str, dice: random.Random, first: int, last: int) -> None:
-        for sequence in range(first, last):
-            if not bus.publish([make_event(sequence, thread_id=name)]):
-                await bus.room()
-            if dice.random() < 0.1:
-                await asyncio.sleep(0)
-            if dice.random() < 0.02:
-                await bus.settle()
-
-    def run(name: str) -> None:
-        dice = random.Random(name)
-        for first in range(0, 400, 40):  # a new loop for each part; what it leaves goes to another
-            asyncio.run(produce(name, dice, first, first + 40))
-
-    threads = [threading.Thread(target=run, args=[f"thread {number}"]) for number in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda number: produce_on_many_loops(bus, f"thread {number}"), range(8)))
     asyncio.run(bus.aclose())
 
     assert bus.dropped == 0

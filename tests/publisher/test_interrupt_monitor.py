@@ -1,9 +1,9 @@
 """A publisher as users write it: a console that says more about pauses."""
 
+# ruff: noqa: I001 - the part between the fmt marks stays as its user wrote it
 import pytest
 
 from taf.publisher import Bus, Event
-
 from tests.publisher.contract import make_event
 
 # fmt: off

@@ -20,7 +20,6 @@ from taf.publisher import (
     LoggingPublisher,
 )
 from taf.publisher.line import LONGEST, one_line
-
 from tests.publisher.contract import PublisherContract, make_event, make_events, tell
 
 

@@ -1,0 +1,31 @@
+"""Python values ⇄ JSON bytes, without ever naming code.
+
+Two layers. ``pack`` and ``unpack`` know a closed list of value types and note as marks what plain JSON cannot tell
+apart (a tuple from a list, a Decimal from a text). A ``Codec`` adds a declared type on top: models, enums and
+dataclasses go through pydantic by their declared type, never by a name found in the data.
+
+A value that would not come back as it went in is refused when it is produced, with its path. Private attributes of
+models are no data: they are not stored.
+"""
+
+from taf.serialization.codec import Codec, adapter_of, is_exact
+from taf.serialization.comparison import difference, model_parts
+from taf.serialization.packing import MAX_DEPTH, Mark, Path, dotted, pack, unpack
+from taf.serialization.rows import MAX_ROW_BYTES, dumps, loads
+
+__all__ = [
+    "MAX_DEPTH",
+    "MAX_ROW_BYTES",
+    "Codec",
+    "Mark",
+    "Path",
+    "adapter_of",
+    "difference",
+    "dotted",
+    "dumps",
+    "is_exact",
+    "loads",
+    "model_parts",
+    "pack",
+    "unpack",
+]

@@ -1,0 +1,128 @@
+"""Values of a declared type ⇄ plain JSON types and marks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin
+from uuid import UUID
+
+from pydantic import ConfigDict, PydanticSchemaGenerationError, PydanticUserError, TypeAdapter
+from pydantic_core import PydanticSerializationError
+
+from taf.errors import NotStorableError
+from taf.serialization.comparison import difference
+from taf.serialization.packing import PLAIN, Mark, dotted, pack, unpack
+from taf.serialization.rows import dumps, loads
+
+
+class Codec:
+    """Stores values of one declared type.
+
+    ``path`` names the place for errors. Values of types that are known to come back exactly skip the check
+    that the others get: they are decoded again before they are accepted, and compared.
+    """
+
+    __slots__ = ("_adapter", "_comes_back", "_is_exact", "_plain", "path")
+
+    def __init__(self, declared: Any, path: str, config: ConfigDict | None = None) -> None:
+        self.path = path
+        self._is_exact = is_exact(declared)
+        self._plain = _plain_types(declared)
+        self._comes_back = _promise(declared)
+        self._adapter = adapter_of(declared, config)
+
+    def encode(self, value: Any) -> tuple[Any, list[Mark]]:
+        """Return plain JSON types and marks. Raise ``NotStorableError``."""
+        if type(value) in self._plain:
+            return value, []
+        try:
+            plain = self._dump(value)
+            packed, marks = pack(plain, (self.path,), declared=not self._is_exact)
+        except NotStorableError as refused:
+            if self._is_exact:
+                raise
+            return self._encode_as_json(value, refused)
+        comes_back = self._comes_back
+        if not self._is_exact and not (comes_back is not None and comes_back(value)):
+            self._check(value, packed, marks)
+        return packed, marks
+
+    def _dump(self, value: Any, mode: Literal["python", "json"] = "python") -> Any:
+        try:
+            return self._adapter.dump_python(value, mode=mode, round_trip=True, by_alias=False, warnings="error")
+        except (PydanticSerializationError, RecursionError) as error:
+            raise NotStorableError(self.path, f"it is not of its declared type ({error}).") from error
+
+    def _encode_as_json(self, value: Any, refused: NotStorableError) -> tuple[Any, list[Mark]]:
+        """Store what pydantic can write as JSON and its declared type reads back: a path, an address."""
+        try:
+            packed, marks = pack(self._dump(value, "json"), (self.path,))
+            self._check(value, packed, marks)
+        except NotStorableError:
+            raise refused from None
+        return packed, marks
+
+    def _check(self, value: Any, packed: Any, marks: list[Mark]) -> None:
+        try:
+            back = self.decode(loads(dumps(packed, self.path)), marks)
+        except ValueError as error:
+            raise NotStorableError(self.path, f"it could not be read back ({error}).") from error
+        different = difference(value, back, (self.path,))
+        if different is not None:
+            raise NotStorableError(dotted(different), "it would come back as another value or type.")
+
+    def decode(self, packed: Any, marks: list[Mark]) -> Any:
+        """Undo ``encode``. Raise ``ValueError`` for what does not fit the declared type."""
+        value = unpack(packed, marks)
+        if type(value) in self._plain:
+            return value
+        try:
+            return self._adapter.validate_python(value, by_name=True, by_alias=False)
+        except Exception as error:  # a validator of the user's may raise anything
+            raise ValueError(str(error)) from error
+
+
+def adapter_of(declared: Any, config: ConfigDict | None = None) -> TypeAdapter[Any]:
+    """Return pydantic's adapter of any type; values of types that it does not know are taken as they are."""
+    try:
+        return TypeAdapter(declared, config=config)
+    except PydanticSchemaGenerationError:
+        return TypeAdapter(declared, config={**(config or {}), "arbitrary_types_allowed": True})
+    except PydanticUserError:
+        return TypeAdapter(declared)  # a model has options of its own
+
+
+_EXACT = (int, str, bool, None, NoneType, float, bytes, datetime, date, time, Decimal, UUID, timedelta)
+
+
+def is_exact(declared: Any) -> bool:
+    """True for types whose values are known to come back exactly, so that no check is owed."""
+    if declared in _EXACT:
+        return True
+    origin, args = get_origin(declared), get_args(declared)
+    if origin in (list, set, frozenset, tuple, dict):
+        return bool(args) and all(is_exact(part) for part in args if part is not Ellipsis)
+    if origin is Literal:
+        return all(type(choice) in PLAIN for choice in args)
+    if origin in (Union, UnionType):  # of several types one could be taken for another
+        return len(args) == 2 and NoneType in args and all(map(is_exact, args))
+    return False
+
+
+def _plain_types(declared: Any) -> frozenset[Any]:
+    """Return the types of values that need neither work nor check: ``int`` for int, and None too for ``int | None``."""
+    is_optional = get_origin(declared) in (Union, UnionType) and is_exact(declared)
+    parts: tuple[Any, ...] = get_args(declared) if is_optional else (declared,)
+    found = {plain for plain in PLAIN for part in parts if part is plain or (part is None and plain is NoneType)}
+    return frozenset(found) if len(found) == len(parts) else frozenset()
+
+
+def _promise(declared: Any) -> Callable[[Any], bool] | None:
+    """Return what tells of a model, or a list of models, that a value comes back exactly; None when nothing does."""
+    if get_origin(declared) is list:
+        one = _promise(get_args(declared)[0])
+        return None if one is None else lambda values: all(map(one, values))
+    return vars(declared).get("__taf_exact__") if isinstance(declared, type) else None

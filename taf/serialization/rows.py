@@ -1,0 +1,80 @@
+"""Plain JSON types ⇄ the bytes of one row, within bounds that are checked on both ways."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from pydantic_core import PydanticSerializationError, from_json, to_json
+
+from taf.errors import NotStorableError
+from taf.serialization.packing import MAX_DEPTH
+
+MAX_ROW_BYTES = 8 * 1024 * 1024
+"""Largest stored row, checked before it is written and before it is decoded."""
+
+_MAX_DIGITS = 4300
+"""JSON of a whole number with more digits is written, but cannot be read back."""
+
+
+def dumps(value: Any, what: str = "a step") -> bytes:
+    """Write packed values as JSON. Lone surrogates, which fast encoders refuse, are escaped.
+
+    Raise ``NotStorableError``, naming ``what``, for a row that could not be read back.
+    """
+    try:
+        data = to_json(value)
+    except PydanticSerializationError:
+        data = _dump_slowly(value, what)
+    if len(data) > _MAX_DIGITS:  # a shorter one holds no such number
+        _check_readable(data, what)
+    return data
+
+
+def _dump_slowly(value: Any, what: str) -> bytes:
+    try:
+        return json.dumps(value, separators=(",", ":"), ensure_ascii=True).encode()
+    except ValueError as error:
+        raise NotStorableError(what, f"{error}.") from error
+
+
+def _check_readable(data: bytes, what: str) -> None:
+    if len(data) > MAX_ROW_BYTES:
+        raise NotStorableError(what, f"it would be {len(data):,} bytes, and a row holds {MAX_ROW_BYTES:,}.")
+    try:
+        loads(data)
+    except ValueError as error:
+        raise NotStorableError(what, f"it could not be read back ({error}).") from error
+
+
+def loads(data: bytes) -> Any:
+    """Read JSON bytes. Raise ``ValueError`` for anything else, in bounded time and memory."""
+    if len(data) > MAX_ROW_BYTES:
+        raise ValueError(f"{len(data):,} bytes are more than a row may hold")
+    try:
+        return from_json(data)
+    except ValueError:
+        if b"\\ud" not in data:
+            raise
+        return _load_surrogates(data)
+
+
+def _load_surrogates(data: bytes) -> Any:
+    """Read JSON with escaped lone surrogates, as deep as the fast decoder would."""
+    try:
+        found = json.loads(data)
+    except RecursionError:
+        raise ValueError("the JSON is nested too deep") from None
+    level, depth = [found], 0
+    while level:
+        depth += 1
+        if depth > 3 * MAX_DEPTH:
+            raise ValueError("the JSON is nested too deep")
+        level = [item for part in level for item in _items(part)]
+    return found
+
+
+def _items(part: Any) -> Iterable[Any]:
+    kind = type(part)  # pyright: ignore[reportUnknownVariableType]
+    return part.values() if kind is dict else part if kind is list else ()
