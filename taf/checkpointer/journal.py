@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from taf.checkpointer.base import (
     BaseCheckpointer,
@@ -25,21 +25,21 @@ from taf.checkpointer.base import (
     Stored,
     ThreadKey,
 )
-from taf.checkpointer.encoding import FactCodec, Mismatch, decode_record, encode_record, without_answer
-from taf.errors import GraphChangedError, StoreCorruptError
+from taf.checkpointer.changes import Mismatch
+from taf.checkpointer.encoding import FactCodec
+from taf.checkpointer.interrupts import decode_record, encode_record
+from taf.checkpointer.snapshots import SnapshotCodec
+from taf.errors import ConfigError, GraphChangedError, NotStorableError, StoreCorruptError
 from taf.serialization import dumps, loads
 from taf.state.channel import Op
-from taf.state.facts import Answered, Fact, Paused, Reopened, Stopped
-from taf.state.growing import Growing
+from taf.state.execution import ExecutionStatus
+from taf.state.facts import Answered, Fact, Forked
 from taf.state.interrupts import InterruptRecord, InterruptStatus
 from taf.state.run import Run, evolve
 from taf.state.schema import StateSchema
 
 SNAPSHOT_FLOOR = 64 * 1024
 """No snapshot is taken before this many bytes have been written since the last one."""
-
-CHUNK_BYTES = 1024 * 1024
-"""About how large the parts of a snapshot are."""
 
 WARM_THREADS = 64
 """How many threads a journal keeps in memory after they were used."""
@@ -69,6 +69,7 @@ class Journal:
     ) -> None:
         self.store, self.schema, self.tenant, self.clock = store, schema, tenant, clock
         self.codec = FactCodec(schema)
+        self.snapshots = SnapshotCodec(self.codec)
         self._warm: OrderedDict[str, Warm] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -92,7 +93,9 @@ class Journal:
 
     async def _give_back(self, thread_id: str, grant: Grant) -> None:
         stored = grant.stored
-        release = Commit(self.key(thread_id), grant.epoch, stored.head, (), stored.status, stored.run_id, is_release=True)
+        release = Commit(
+            self.key(thread_id), grant.epoch, stored.head, (), stored.status, stored.run_id, is_release=True
+        )
         await self.store.append(release)
 
     async def read(self, thread_id: str) -> tuple[Run, Stored] | None:
@@ -140,30 +143,43 @@ class Journal:
     # -- loading -----------------------------------------------------------------------------------
 
     def _rebuild(self, thread_id: str, stored: Stored, warm: Warm | None) -> Warm:
+        """Fold what was read. Raise ``GraphChangedError`` or ``StoreCorruptError``."""
         try:
-            if stored.is_known and warm is not None:
-                start = warm
-            elif stored.snapshot is None:
-                start = Warm(stored.born, Run(thread_id), 0, 0)
-            else:
-                run = self._from_snapshot(thread_id, stored.snapshot, stored.items)
-                start = Warm(stored.born, run, 0, sum(map(len, stored.snapshot.parts)))
+            start = warm if stored.is_known and warm is not None else self._start(thread_id, stored)
+            run, size = start.run, start.tail_bytes
+            for record in stored.tail:
+                run = self._follow(run, record)
+                size += len(record.body)
+            if run.sequence != stored.head:
+                raise ValueError(f"the journal ends at {run.sequence}")
+        except (ConfigError, GraphChangedError, StoreCorruptError):
+            raise
         except Mismatch as error:
             raise _changed(thread_id, error) from error
-        except (ValueError, LookupError, TypeError, AttributeError) as error:
+        except Exception as error:  # a store may hold anything
             raise StoreCorruptError(thread_id, stored.head, error) from error
-        run, size = start.run, start.tail_bytes
-        for record in stored.tail:
-            run = evolve(self.schema, run, self._fact(thread_id, record))
-            if run.sequence != record.sequence:
-                raise StoreCorruptError(thread_id, record.sequence, f"a record is missing after {run.sequence}")
-            size += len(record.body)
-        if run.sequence != stored.head:
-            raise StoreCorruptError(thread_id, stored.head, f"the journal ends at {run.sequence}")
-        missing = self.schema.defaults(run.values) if run.sequence else {}
-        if missing:
-            run = run._replace(values=self.schema.apply(run.values, [Op("set", n, v) for n, v in missing.items()]))
+        if run.status is not ExecutionStatus.IDLE and self.schema.missing(run.values):
+            raise _lacking(thread_id, self.schema.missing(run.values)[0])
         return Warm(stored.born, run, size, start.snapshot_bytes)
+
+    def _start(self, thread_id: str, stored: Stored) -> Warm:
+        """Return what a thread's tail is laid over. A field that the model got since then begins with its default."""
+        if stored.snapshot is None:
+            run, size = Run(thread_id), 0
+        else:
+            run = self.snapshots.restore(thread_id, stored.snapshot, stored.items)
+            size = sum(map(len, stored.snapshot.parts))
+        if stored.head:
+            fresh = [Op("set", name, value) for name, value in self.schema.defaults(run.values).items()]
+            run = run._replace(values=self.schema.apply(run.values, fresh))
+        return Warm(stored.born, run, 0, size)
+
+    def _follow(self, run: Run, record: Record) -> Run:
+        after = evolve(self.schema, run, self._fact(run.thread_id, record))
+        if after.sequence != record.sequence:
+            why = f"it follows record {run.sequence}, so one is missing between them"
+            raise StoreCorruptError(run.thread_id, record.sequence, why)
+        return after
 
     def _fact(self, thread_id: str, record: Record) -> Fact:
         try:
@@ -172,49 +188,6 @@ class Journal:
             raise _changed(thread_id, error) from error
         except ValueError as error:
             raise StoreCorruptError(thread_id, record.sequence, error) from error
-
-    def _from_snapshot(self, thread_id: str, snapshot: Snapshot, items: Sequence[tuple[int, bytes]]) -> Run:
-        head, references = loads(snapshot.parts[0])
-        values = self.schema.apply({}, ())
-        for part in snapshot.parts[1:]:
-            values = self.schema.apply(values, self.codec.decode_ops(loads(part)))
-        lists: dict[str, list[Any]] = {name: [] for name in references if name in self.schema.channels}
-        for sequence, body in items:
-            for _, *stored in loads(body):
-                kind, name = stored[0], stored[1]
-                if name in lists and sequence >= references[name]:
-                    op = self.codec.decode_op(stored)
-                    if op is None or kind not in ("set", "append"):
-                        raise ValueError(f"a list that only grew has a change of kind {kind!r}")
-                    lists[name].extend(op.value)
-        grown = {name: Growing(found, references[name]) for name, found in lists.items()}
-        return self.codec.decode_run(thread_id, head)._replace(values={**values, **grown})
-
-    # -- snapshots ---------------------------------------------------------------------------------
-
-    def snapshot(self, run: Run) -> Snapshot:
-        """Return the fold as it is to be stored beside the journal."""
-        references: dict[str, int] = {}
-        parts: list[bytes] = []
-        for name, value in run.values.items():
-            if isinstance(value, Growing) and value.origin is not None:
-                references[name] = value.origin
-            else:
-                parts.extend(self._chunks(name, value))
-        head = dumps([self.codec.run(run), references])
-        return Snapshot(run.sequence, min(references.values(), default=None), (head, *parts))
-
-    def _chunks(self, name: str, value: Any) -> Iterable[bytes]:
-        if not isinstance(value, Growing):
-            yield dumps([self.codec.op(Op("set", name, value))])
-            return
-        yield dumps([self.codec.op(Op("set", name, []))])
-        start, step = 0, 64
-        while start < len(value):
-            body = dumps([self.codec.op(Op("append", name, value.since(start)[:step]))])
-            yield body
-            start += step
-            step = max(1, min(len(value), step * CHUNK_BYTES // max(len(body), 1)))
 
 
 class Ledger:
@@ -226,7 +199,7 @@ class Ledger:
 
     def __init__(self, journal: Journal, thread_id: str, grant: Grant, warm: Warm) -> None:
         self._journal, self._epoch = journal, grant.epoch
-        self._born, self.run = warm.born, warm.run
+        self.born, self.run = warm.born, warm.run
         self._tail_bytes, self._snapshot_bytes = warm.tail_bytes, warm.snapshot_bytes
         self._saved = warm.run.sequence
         self._staged: list[Told] = []
@@ -244,8 +217,8 @@ class Ledger:
         after = evolve(journal.schema, run, fact)
         kind, body, items = journal.codec.encode(fact)
         at = journal.clock()
-        if type(fact) in _TOUCHES_INTERRUPTS:
-            self._interrupts.extend(_interrupt_rows(run, fact, at))
+        if run.details.interrupts or after.details.interrupts:
+            self._interrupts.extend(_interrupt_rows(run, after, fact, at))
         self._staged.append(Told(Record(after.sequence, kind, after.run_id, at, body, items, after.step), fact))
         self._tail_bytes += len(body)
         self.run = after
@@ -253,6 +226,7 @@ class Ledger:
     def unstage(self) -> None:
         """Forget what is staged and not saved."""
         if self._staged:
+            self._tail_bytes -= sum(len(one.record.body) for one in self._staged)
             self.run, self._staged, self._interrupts = self._before, [], []
 
     async def save(self, *, release: bool = False) -> tuple[Sequence[Told], Sequence[Signal]]:
@@ -260,33 +234,40 @@ class Ledger:
 
         When the store fails, what is in memory is dropped: only the store knows what it holds.
         """
-        journal, run, told = self._journal, self.run, self._staged
-        snapshot = None
-        if self._tail_bytes > SNAPSHOT_FLOOR and self._tail_bytes > self._snapshot_bytes:
-            snapshot = journal.snapshot(run)
-            self._tail_bytes, self._snapshot_bytes = 0, sum(map(len, snapshot.parts))
-        records = [one.record for one in told]
+        run, told, interrupts = self.run, self._staged, self._interrupts
+        self._staged, self._interrupts = [], []
         commit = Commit(
             self.key,
             self._epoch,
             self._saved,
-            records,
+            [one.record for one in told],
             run.status.value,
             run.run_id,
-            self._interrupts,
-            snapshot,
+            interrupts,
+            self._snapshot_if_due(),
             release,
         )
         try:
-            signals = await journal.store.append(commit)
+            signals = await self._journal.store.append(commit)
         except BaseException:
             self.abandon()
             raise
-        self._saved, self._staged, self._interrupts = run.sequence, [], []
+        self._saved = run.sequence
         if release:
             self.is_open = False
             self._remember()
         return told, signals
+
+    def _snapshot_if_due(self) -> Snapshot | None:
+        if self._tail_bytes <= SNAPSHOT_FLOOR or self._tail_bytes <= self._snapshot_bytes:
+            return None
+        try:
+            found = self._journal.snapshots.take(self.run)
+        except NotStorableError:  # it is only a cache: the journal holds all that it would hold
+            self._snapshot_bytes = 2 * self._tail_bytes
+            return None
+        self._tail_bytes, self._snapshot_bytes = 0, sum(map(len, found.parts))
+        return found
 
     async def commit(self, facts: Sequence[Fact], *, release: bool = False) -> tuple[Sequence[Told], Sequence[Signal]]:
         """Stage some facts and save them."""
@@ -303,7 +284,7 @@ class Ledger:
 
     def _remember(self) -> None:
         if self.run.sequence:
-            warm = Warm(self._born, self.run, self._tail_bytes, self._snapshot_bytes)
+            warm = Warm(self.born, self.run, self._tail_bytes, self._snapshot_bytes)
             self._journal.remember(self.key.thread, warm)
 
 
@@ -313,25 +294,27 @@ def _known(warm: Warm | None) -> Known | None:
 
 def _changed(thread_id: str, error: Mismatch) -> GraphChangedError:
     return GraphChangedError(
-        thread_id, str(error), f'Declare "{error.field}" so that what is stored fits, or run the thread with the old graph.'
+        thread_id,
+        str(error),
+        f'Declare "{error.field}" so that what is stored fits, or run the thread with the old graph.',
     )
 
 
-_TOUCHES_INTERRUPTS = frozenset({Paused, Answered, Reopened, Stopped})
+def _lacking(thread_id: str, field: str) -> GraphChangedError:
+    what = f'it has no value for field "{field}", which the state model requires'
+    return GraphChangedError(thread_id, what, f'Give "{field}" a default.')
 
 
-def _interrupt_rows(run: Run, fact: Fact, at: float) -> tuple[InterruptRow, ...]:
-    """Return the interrupt records that a fact opens or closes, as they are to be stored."""
-    records: Iterable[InterruptRecord] = ()
-    if isinstance(fact, Paused):
-        records = fact.records
-    elif isinstance(fact, Answered):
-        records = (fact.record,)
-    elif isinstance(fact, Reopened):
-        records = (without_answer(fact.record),)
-    elif isinstance(fact, Stopped):
-        records = (
-            replace(record, status=InterruptStatus.WITHDRAWN, version=record.version + 1)
-            for record in run.details.interrupts
-        )
-    return tuple(InterruptRow(r.id, r.status.value, r.node, at, dumps(encode_record(r))) for r in records)
+def _interrupt_rows(before: Run, after: Run, fact: Fact, at: float) -> list[InterruptRow]:
+    """Return the interrupt records that a fact opened, changed or closed, as they are to be stored."""
+    if isinstance(fact, Forked):
+        return []
+    was = {record.id: record for record in before.details.interrupts}
+    now = {record.id: record for record in after.details.interrupts}
+    found = [record for record in now.values() if was.get(record.id) is not record]
+    if isinstance(fact, Answered):
+        found.append(fact.record)
+    else:
+        gone = [record for record in was.values() if record.id not in now]
+        found += [replace(r, status=InterruptStatus.WITHDRAWN, version=r.version + 1) for r in gone]
+    return [InterruptRow(r.id, r.status.value, r.node, at, dumps(encode_record(r))) for r in found]

@@ -6,8 +6,10 @@ import asyncio
 import concurrent.futures
 import contextlib
 import threading
+from collections.abc import Callable, Sequence
 
 from taf.graph.config import RunConfig
+from taf.graph.context import running_loop
 from taf.graph.engine import Engine, Reader
 from taf.graph.intake import Call
 from taf.graph.runtime import Runtime
@@ -18,16 +20,24 @@ class ActiveRun:
     """One run in a task of its own."""
 
     def __init__(
-        self, runtime: Runtime, config: RunConfig, call: Call, *, reader: Reader | None = None, create: bool = True
+        self,
+        runtime: Runtime,
+        config: RunConfig,
+        call: Call,
+        *,
+        reader: Reader | None = None,
+        create: bool = True,
+        on_landed: Callable[[ActiveRun], None] | None = None,
     ) -> None:
         self.config = config
-        self.engine = Engine(runtime, config, reader=reader, on_detached=lambda run: self._land(run, None))
+        self.engine = Engine(runtime, config, reader=reader, on_detached=self._land)
         self.loop = asyncio.get_running_loop()
         self.outcome: asyncio.Future[Run | None] = self.loop.create_future()
         self._lock = threading.Lock()
         self._waiters: list[concurrent.futures.Future[None]] = []
         self._has_landed = False
         self._runtime = runtime
+        self._on_landed = on_landed
         self.task = self.loop.create_task(self._fly(call, create), name=f"taf run {config.run_id}")
 
     async def _fly(self, call: Call, create: bool) -> None:
@@ -41,12 +51,17 @@ class ActiveRun:
             self._land(run, None)
 
     def _land(self, run: Run | None, error: BaseException | None) -> None:
+        if self._on_landed is not None:
+            self._on_landed(self)  # before anybody who waits for the run goes on
         if not self.outcome.done():
             if error is None:
                 self.outcome.set_result(run)
             else:
                 self.outcome.set_exception(_as_seen(error))
                 self.outcome.exception()  # a run that nobody waits for is no warning: its error is on record
+        self._tell_waiters()
+
+    def _tell_waiters(self) -> None:
         with self._lock:
             self._has_landed, waiters = True, self._waiters
         for waiter in waiters:
@@ -82,10 +97,48 @@ class ActiveRun:
         waiter.set_result(None)
         return waiter
 
+    @property
+    def is_lost(self) -> bool:
+        """True when its loop was closed before it was over: it will never go on."""
+        return self.loop.is_closed() and not self._has_landed
+
+    def give_up(self) -> None:
+        """Free the thread of a run that is lost."""
+        self.engine.give_up()
+        if self._on_landed is not None:
+            self._on_landed(self)
+        self._tell_waiters()
+
+    def leave(self) -> None:
+        """Stop the run, as its reader in another OS thread reads no more, and wait until it is over."""
+        if not self._has_landed:
+            self.request_stop("the reader of the stream left")
+            if running_loop() is not self.loop:  # it is, where the garbage collector ends the reader
+                self.landed().result()
+
     def request_stop(self, reason: str) -> None:
         """Stop the run, from any loop or thread."""
         with contextlib.suppress(RuntimeError):  # the loop is closed, and the run with it
             self.loop.call_soon_threadsafe(self.engine.request_stop, reason)
+
+
+PATIENCE_SECONDS = 10.0
+"""How long to wait for a loop that does not answer."""
+
+
+async def end_all(runs: Sequence[ActiveRun], reason: str) -> None:
+    """Stop runs, wherever they are, and wait until they are over."""
+    for active in runs:
+        active.request_stop(reason)
+    for active in runs:
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                if not active.is_lost:
+                    await asyncio.wrap_future(active.landed())
+        except TimeoutError:  # its loop is stuck, or nobody runs it any more
+            active.give_up()
+        if active.is_lost:
+            active.give_up()
 
 
 def _as_seen(error: BaseException) -> BaseException:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import is_dataclass
 from datetime import date, datetime, time, timedelta
 from enum import Enum
 from functools import lru_cache
 from typing import Annotated, Any, Literal, Union, cast
 from uuid import UUID
 
-from pydantic import BaseModel, Field, TypeAdapter, create_model
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError, create_model
 
 _SCALARS: dict[str, Any] = {"integer": int, "number": float, "boolean": bool, "null": None}
 _FORMATS: dict[str, Any] = {
@@ -47,6 +48,13 @@ def _cached_adapter(declared: Any) -> TypeAdapter[Any]:
     return TypeAdapter(declared)
 
 
+def why_invalid(error: ValidationError) -> str:
+    """Return what is wrong with an answer, and where."""
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    where = ".".join(str(part) for part in first["loc"])
+    return f"{where}: {first['msg']}." if where else f"{first['msg']}."
+
+
 def type_from_schema(schema: Mapping[str, Any]) -> Any:
     """Return a type that accepts what a JSON Schema written by pydantic accepts, as far as a schema tells.
 
@@ -78,12 +86,24 @@ def _shape(schema: Mapping[str, Any], defs: Mapping[str, Any], seen: tuple[str, 
     if kind == "string":
         return _FORMATS.get(str(schema.get("format")), str)
     if kind == "array":
-        item: Any = _typed(cast("Mapping[str, Any]", schema.get("items", {})), defs, seen)
-        container: Any = set if schema.get("uniqueItems") else list
-        return container[item]
+        return _array(schema, defs, seen)
     if kind == "object" and "properties" in schema:
         return _model(schema, defs, seen)
-    return dict[str, Any] if kind == "object" else Any
+    return _mapping(schema, defs, seen) if kind == "object" else Any
+
+
+def _array(schema: Mapping[str, Any], defs: Mapping[str, Any], seen: tuple[str, ...]) -> Any:
+    if "prefixItems" in schema:
+        return tuple.__class_getitem__(tuple(_typed(part, defs, seen) for part in schema["prefixItems"]))
+    item: Any = _typed(cast("Mapping[str, Any]", schema.get("items", {})), defs, seen)
+    container: Any = set if schema.get("uniqueItems") else list
+    return container[item]
+
+
+def _mapping(schema: Mapping[str, Any], defs: Mapping[str, Any], seen: tuple[str, ...]) -> Any:
+    values = schema.get("additionalProperties")
+    item: Any = _typed(cast("Mapping[str, Any]", values), defs, seen) if isinstance(values, Mapping) else Any
+    return dict[Any, item]  # a key is a text in JSON, and may be a number in Python
 
 
 def _model(schema: Mapping[str, Any], defs: Mapping[str, Any], seen: tuple[str, ...]) -> type[BaseModel]:
@@ -98,8 +118,12 @@ def _model(schema: Mapping[str, Any], defs: Mapping[str, Any], seen: tuple[str, 
 
 def plain_answer(answer: Any) -> Any:
     """Return an answer without models, dataclasses and enums, in the form in which it is stored and sent."""
+    if isinstance(answer, BaseModel) or (is_dataclass(answer) and not isinstance(answer, type)):
+        answer = TypeAdapter(type(answer)).dump_python(answer, round_trip=True, by_alias=True)
     if isinstance(answer, Enum):
         return answer.value
-    if isinstance(answer, BaseModel) or hasattr(answer, "__dataclass_fields__"):
-        return TypeAdapter(type(answer)).dump_python(answer, round_trip=True)
+    if isinstance(answer, Mapping):
+        return {plain_answer(key): plain_answer(value) for key, value in answer.items()}
+    if type(answer) in (list, tuple, set, frozenset):
+        return type(answer)(plain_answer(item) for item in answer)
     return answer

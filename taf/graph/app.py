@@ -12,20 +12,21 @@ from taf.checkpointer.base import BaseCheckpointer, ThreadRow
 from taf.errors import AppClosedError, ConfigError, UnknownThreadError
 from taf.events import Event
 from taf.graph import history
-from taf.graph.active import ActiveRun
+from taf.graph.active import ActiveRun, end_all
 from taf.graph.config import RunConfig, read_config
-from taf.graph.draw import mermaid, svg
-from taf.graph.engine import Engine
+from taf.graph.engine import Engine, Reader
 from taf.graph.intake import NO_ANSWER, Answer, Call, Invoke, WhilePaused
 from taf.graph.result import Receipt, RunResult, StateSnapshot, snapshot_of
 from taf.graph.routing import Routes
 from taf.graph.runtime import Runtime
 from taf.graph.stop import StopStatus, stop
 from taf.graph.stream import StreamMode, Tap
+from taf.graph.subgraph import delete_inner
 from taf.graph.telling import events_of
 from taf.graph.waiting import until_free
 from taf.state.facts import Updated
 from taf.state.interrupts import InterruptRecord
+from taf.state.run import Run
 
 Config = Mapping[str, Any]
 
@@ -37,6 +38,7 @@ class AsyncGraph:
         self.runtime = runtime
         self._owns_checkpointer = owns_checkpointer
         self._active: dict[str, ActiveRun] = {}
+        self._flying: set[ActiveRun] = set()
         self._is_closed = False
 
     @property
@@ -65,7 +67,7 @@ class AsyncGraph:
         ``AnswerError``, and change nothing, for an answer that does not fit.
         """
         call = Answer(answer, by, interrupt_id)
-        return await self._finished(self.launch(call, read_config(config, needs_thread=True), create=False))
+        return await self._finished(self.launch(call, self._named(config), create=False))
 
     async def astream(
         self,
@@ -81,14 +83,31 @@ class AsyncGraph:
         ``messages`` the new messages. A consumer that breaks off stops the run.
         """
         tap = Tap(stream_mode, self.runtime.spec.schema)
-        active = self.launch(Invoke(input), read_config(config), tap=tap, while_paused=while_paused)
+        active = self.launch(Invoke(input), read_config(config), reader=tap.feed, while_paused=while_paused)
         async with contextlib.aclosing(tap.read(active)) as chunks:
             async for chunk in chunks:
                 yield chunk
 
     async def asubmit(self, input: Any = None, config: Config | None = None) -> Receipt:
-        """Begin a run on the calling loop and return at once; ``join`` waits for it."""
-        active = self.launch(Invoke(input), read_config(config))
+        """Begin a run on the calling loop, and return as soon as that is on record; ``join`` waits for it.
+
+        Raise what keeps the run from beginning: ``InvalidInputError``, ``ThreadBusyError``, ``NothingToResumeError``.
+        """
+        begun: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def note(events: Sequence[Event], run: Run) -> None:
+            if not begun.done():
+                begun.set_result(None)
+
+        active = self.launch(Invoke(input), read_config(config), reader=note)
+        try:
+            either: list[asyncio.Future[Any]] = [begun, active.outcome]
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            active.request_stop("the caller was cancelled")
+            raise
+        if not begun.done():
+            active.outcome.result()
         return Receipt(active.config.thread_id, active.config.run_id)
 
     async def ajoin(self, config: Config, run_id: str | None = None) -> RunResult:
@@ -96,9 +115,11 @@ class AsyncGraph:
 
         The run may be anywhere. Raise ``UnknownThreadError``.
         """
-        thread_id = read_config(config, needs_thread=True).thread_id
+        thread_id = self._named(config).thread_id
         active = self._active.get(thread_id)
-        if active is not None and run_id in (None, active.config.run_id):
+        if active is not None and active.is_lost:
+            active.give_up()
+        elif active is not None and run_id in (None, active.config.run_id):
             await asyncio.wrap_future(active.landed())
         found = await self.runtime.journal.read(thread_id)
         if found is None:
@@ -111,7 +132,7 @@ class AsyncGraph:
 
     async def astop(self, config: Config, reason: str = "stopped") -> StopStatus:
         """Stop the thread's run, wherever it is; on a paused thread, cancel the pause. Never raises for a thread's status."""
-        thread_id = read_config(config, needs_thread=True).thread_id
+        thread_id = self._named(config).thread_id
         return await stop(self.runtime, self._active.get(thread_id), thread_id, reason)
 
     def launch(
@@ -119,7 +140,7 @@ class AsyncGraph:
         call: Call,
         config: RunConfig,
         *,
-        tap: Tap | None = None,
+        reader: Reader | None = None,
         create: bool = True,
         while_paused: WhilePaused | None = None,
     ) -> ActiveRun:
@@ -129,17 +150,26 @@ class AsyncGraph:
         runtime = self.runtime
         if while_paused is not None and while_paused != runtime.options.while_paused:
             runtime = runtime.with_options(while_paused=while_paused)
-        active = ActiveRun(runtime, config, call, reader=tap.feed if tap else None, create=create)
-        thread_id = config.thread_id
-        known = self._active.get(thread_id)
-        if known is None or known.engine.is_at_rest:  # otherwise the thread is busy, and this run is about to say so
-            self._active[thread_id] = active
-            active.outcome.add_done_callback(lambda _: self._forget(thread_id, active))
+        active = ActiveRun(runtime, config, call, reader=reader, create=create, on_landed=self._forget)
+        self._flying.add(active)
+        known = self._active.setdefault(config.thread_id, active)
+        if known is not active:  # the thread is busy and this run is about to say so, unless that one is through
+            if known.is_lost:
+                known.give_up()
+            if known.engine.is_at_rest:
+                self._active[config.thread_id] = active
         return active
 
-    def _forget(self, thread_id: str, active: ActiveRun) -> None:
-        if self._active.get(thread_id) is active:
-            del self._active[thread_id]
+    def _named(self, config: Config) -> RunConfig:
+        """Read the config of a call about a thread that has to be there."""
+        if self._is_closed:
+            raise AppClosedError
+        return read_config(config, needs_thread=True)
+
+    def _forget(self, active: ActiveRun) -> None:
+        self._flying.discard(active)
+        if self._active.get(active.config.thread_id) is active:
+            del self._active[active.config.thread_id]
 
     async def _finished(self, active: ActiveRun) -> RunResult:
         run = await active.result()
@@ -151,7 +181,7 @@ class AsyncGraph:
 
     async def aget_state(self, config: Config) -> StateSnapshot:
         """Return how a thread stands, or stood at the config's ``checkpoint_id``. Raise ``UnknownThreadError``."""
-        read = read_config(config, needs_thread=True)
+        read = self._named(config)
         found = await history.at_checkpoint(self.runtime, read)
         if found is None:
             raise UnknownThreadError(read.thread_id)
@@ -159,24 +189,30 @@ class AsyncGraph:
 
     async def aget_history(self, config: Config, *, limit: int | None = None) -> list[StateSnapshot]:
         """Return the thread's checkpoints, newest first."""
-        return await history.history(self.runtime, read_config(config, needs_thread=True), limit)
+        return await history.history(self.runtime, self._named(config), limit)
 
     async def aevents(
         self, config: Config, *, after: int = 0, run_id: str | None = None, follow: bool = False
     ) -> AsyncGenerator[Event, None]:
-        """Yield the thread's events above the sequence ``after``, then end, or (``follow``) wait for more."""
-        thread_id = read_config(config, needs_thread=True).thread_id
-        found = history.events_after(self.runtime, thread_id, after, run_id, follow)
+        """Yield the thread's events above the sequence ``after``, then end, or (``follow``) wait for more.
+
+        A reader that follows is ended by the end of the app. Partials are not on record, so they are not among these.
+        """
+        thread_id = self._named(config).thread_id
+        goes_on = (lambda: not self._is_closed) if follow else None
+        found = history.events_after(self.runtime, thread_id, after, run_id, goes_on)
         async with contextlib.aclosing(found) as events:
             async for event in events:
                 yield event
 
     async def ainterrupts(self, config: Config) -> list[InterruptRecord]:
         """Return all interrupts of a thread, newest first, whatever became of them."""
-        return await self.runtime.journal.interrupts(read_config(config, needs_thread=True).thread_id)
+        return await self.runtime.journal.interrupts(self._named(config).thread_id)
 
     async def athreads(self, *, status: str | None = None, after: str = "", limit: int = 100) -> Sequence[ThreadRow]:
         """List threads by name, from behind the name ``after``."""
+        if self._is_closed:
+            raise AppClosedError
         journal = self.runtime.journal
         return await journal.store.threads(journal.tenant, status=status, after=after, limit=limit)
 
@@ -188,7 +224,7 @@ class AsyncGraph:
         With ``as_node`` the thread goes on as if that node had just run. Raise ``InvalidUpdateError``,
         ``ThreadBusyError``, ``ConfigError`` for an unknown node.
         """
-        read = read_config(config, needs_thread=True)
+        read = self._named(config)
         spec, journal = self.runtime.spec, self.runtime.journal
         if as_node is not None and as_node not in spec.nodes:
             raise ConfigError(f'as_node="{as_node}" is no node of this graph.')
@@ -210,23 +246,29 @@ class AsyncGraph:
 
     async def afork(self, config: Config, *, thread_id: str | None = None) -> dict[str, Any]:
         """Begin a new thread at a checkpoint of another one, and return the new thread's config."""
-        target = await history.fork(self.runtime, read_config(config, needs_thread=True), thread_id)
+        target = await history.fork(self.runtime, self._named(config), thread_id)
         return {"thread_id": target.thread_id}
 
     async def adelete_thread(self, config: Config) -> bool:
         """Remove a thread that rests. Return False when there is none."""
-        thread_id = read_config(config, needs_thread=True).thread_id
+        thread_id = self._named(config).thread_id
         self.runtime.journal.forget(thread_id)
-        return await self.checkpointer.delete(self.runtime.journal.key(thread_id))
+        is_gone = await self.checkpointer.delete(self.runtime.journal.key(thread_id))
+        await delete_inner(self.runtime.journal, thread_id)
+        return is_gone
 
     # -- drawing -----------------------------------------------------------------------------------
 
     def draw_mermaid(self, at: StateSnapshot | RunResult | None = None) -> str:
         """Return the graph as a Mermaid flowchart; with a snapshot, the node that waits is marked."""
+        from taf.graph.draw import mermaid  # only who draws pays for it
+
         return mermaid(self.runtime.spec, _waiting_nodes(at))
 
     def draw_svg(self, at: StateSnapshot | RunResult | None = None) -> str:
         """Return the graph as an SVG picture; with a snapshot, the node that waits is marked."""
+        from taf.graph.draw import svg
+
         return svg(self.runtime.spec, _waiting_nodes(at))
 
     # -- leaving -----------------------------------------------------------------------------------
@@ -236,9 +278,7 @@ class AsyncGraph:
         if self._is_closed:
             return
         self._is_closed = True
-        for active in list(self._active.values()):
-            active.request_stop("the app was closed")
-            await asyncio.wrap_future(active.landed())
+        await end_all(list(self._flying), "the app was closed")
         await self.runtime.bus.aclose()
         if self._owns_checkpointer:
             await self.checkpointer.aclose()

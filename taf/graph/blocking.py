@@ -10,17 +10,17 @@ import asyncio
 import queue
 import threading
 import warnings
-import weakref
 from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
-from contextlib import suppress
 from typing import Any, Self, TypeVar, cast
 
 from taf.checkpointer.base import ThreadRow
+from taf.errors import AppClosedError
 from taf.events import Event
 from taf.graph.active import ActiveRun
 from taf.graph.app import AsyncGraph
 from taf.graph.config import read_config
-from taf.graph.context import current_or_none
+from taf.graph.context import current_or_none, running_loop
+from taf.graph.door import LoopThread, Post, cross, is_loop_thread
 from taf.graph.intake import NO_ANSWER, Invoke, WhilePaused
 from taf.graph.result import Receipt, RunResult, StateSnapshot
 from taf.graph.runtime import Runtime
@@ -30,37 +30,6 @@ from taf.state.interrupts import InterruptRecord
 
 T = TypeVar("T")
 Config = Mapping[str, Any]
-
-
-class LoopThread:
-    """An event loop in a daemon thread, ended by ``close``, with its owner, or at exit."""
-
-    def __init__(self, owner: object) -> None:
-        self.loop = asyncio.new_event_loop()
-        self.thread = threading.Thread(target=self.loop.run_forever, name="taf sync calls", daemon=True)
-        self.thread.start()
-        self.close = weakref.finalize(owner, _end, self.loop, self.thread)
-
-
-def _end(loop: asyncio.AbstractEventLoop, thread: threading.Thread) -> None:
-    if loop.is_closed():
-        return
-    with suppress(RuntimeError):
-        asyncio.run_coroutine_threadsafe(_cancel_all(), loop).result(timeout=5)
-    loop.call_soon_threadsafe(loop.stop)
-    if thread is not threading.current_thread():
-        thread.join(timeout=5)
-        if not thread.is_alive():
-            loop.close()
-
-
-async def _cancel_all() -> None:
-    """Let what still runs on the loop end before it does."""
-    tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
-    await asyncio.get_running_loop().shutdown_asyncgens()
 
 
 class CompiledGraph(AsyncGraph):
@@ -76,40 +45,38 @@ class CompiledGraph(AsyncGraph):
 
     def _loop_thread(self) -> LoopThread:
         with self._door_lock:
+            if self._is_closed:
+                raise AppClosedError
             if self._door is None:
                 self._door = LoopThread(self)
             return self._door
 
-    def _host_loop(self, name: str) -> tuple[asyncio.AbstractEventLoop, LoopThread | None]:
-        """Return the loop that a sync call runs on, and what has to be closed behind it."""
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
+    def _way(self, name: str, *, stacklevel: int) -> tuple[Post, LoopThread | None]:
+        """Return the way to the loop that a sync call runs on, and what has to be closed behind it."""
+        if running_loop() is None:
             context = current_or_none()
-            return (context.host.loop, None) if context is not None else (self._loop_thread().loop, None)
+            if context is not None and context.host.loop.is_running():
+                return context.host.loop.call_soon_threadsafe, None
+            return self._loop_thread().post, None
         warnings.warn(
             f"{name}() was called inside a running event loop and blocks it. Use a{name}() there.",
             RuntimeWarning,
-            stacklevel=4,
+            stacklevel=stacklevel,
         )
-        door = self._loop_thread()
-        if door.thread is not threading.current_thread():
-            return door.loop, None
-        passing = LoopThread(self)  # a node on the door's own loop: that one is busy with it
-        return passing.loop, passing
+        if not is_loop_thread():
+            return self._loop_thread().post, None
+        self._loop_thread()
+        passing = LoopThread(self)  # a node on a door's own loop: that one is busy with it
+        return passing.post, passing
 
     def _call(self, name: str, call: Coroutine[Any, Any, T]) -> T:
         try:
-            loop, passing = self._host_loop(name)
+            post, passing = self._way(name, stacklevel=4)
         except BaseException:
             call.close()
             raise
-        future = asyncio.run_coroutine_threadsafe(call, loop)
         try:
-            return future.result()
-        except BaseException:
-            future.cancel()
-            raise
+            return cross(post, call)
         finally:
             if passing is not None:
                 passing.close()
@@ -137,26 +104,31 @@ class CompiledGraph(AsyncGraph):
         while_paused: WhilePaused | None = None,
     ) -> Iterator[Any]:
         """Run a thread and yield what happens; see ``astream``."""
-        loop, passing = self._host_loop("stream")
+        post, passing = self._way("stream", stacklevel=3)
         tap = Tap(stream_mode, self.runtime.spec.schema)
-        launching = self._launch_tapped(input, config, tap, while_paused)
-        active, chunks = asyncio.run_coroutine_threadsafe(launching, loop).result()
+        launched: list[ActiveRun] = []
         try:
+            chunks = cross(post, self._launch_tapped(input, config, tap, while_paused, launched))
             while (chunk := chunks.get()) is not DONE:
                 yield chunk
-            asyncio.run_coroutine_threadsafe(active.result(), loop).result()
+            cross(post, launched[0].result())
         finally:
-            if not active.outcome.done():
-                active.request_stop("the reader of the stream left")
-                active.landed().result()
+            for active in launched:
+                active.leave()
             if passing is not None:
                 passing.close()
 
     async def _launch_tapped(
-        self, input: Any, config: Config | None, tap: Tap, while_paused: WhilePaused | None
-    ) -> tuple[ActiveRun, queue.SimpleQueue[Any]]:
-        active = self.launch(Invoke(input), read_config(config), tap=tap, while_paused=while_paused)
-        return active, tap.read_elsewhere(active)
+        self,
+        input: Any,
+        config: Config | None,
+        tap: Tap,
+        while_paused: WhilePaused | None,
+        launched: list[ActiveRun],
+    ) -> queue.SimpleQueue[Any]:
+        active = self.launch(Invoke(input), read_config(config), reader=tap.feed, while_paused=while_paused)
+        launched.append(active)
+        return tap.read_elsewhere(active)
 
     def submit(self, input: Any = None, config: Config | None = None) -> Receipt:
         """Begin a run and return at once; see ``asubmit``."""
@@ -185,15 +157,13 @@ class CompiledGraph(AsyncGraph):
     ) -> Iterator[Event]:
         """Yield the thread's events above a sequence; see ``aevents``."""
         found = self.aevents(config, after=after, run_id=run_id, follow=follow)
-        loop, passing = self._host_loop("events")
+        post, passing = self._way("events", stacklevel=3)
         try:
-            while True:
-                event = asyncio.run_coroutine_threadsafe(_next(found), loop).result()
-                if event is None:
-                    return
+            while (event := cross(post, _next(found))) is not None:
                 yield event
         finally:
-            asyncio.run_coroutine_threadsafe(_close(found), loop).result()
+            if running_loop() is None or passing is not None:
+                cross(post, _close(found))
             if passing is not None:
                 passing.close()
 
@@ -223,9 +193,17 @@ class CompiledGraph(AsyncGraph):
 
     def close(self) -> None:
         """Stop what runs here and deliver what is buffered; see ``aclose``."""
-        self._call("close", self.aclose())
+        if self._is_closed:
+            return
+        self._call("close", super().aclose())
         if self._door is not None:
             self._door.close()
+
+    async def aclose(self) -> None:
+        """Stop what runs here, deliver what is buffered, and close the checkpointer if this app made it."""
+        await super().aclose()
+        if self._door is not None:
+            await asyncio.to_thread(self._door.close)
 
     def __enter__(self) -> Self:
         return self

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
+from dataclasses import replace
 from datetime import datetime
 from inspect import isawaitable
 from typing import Any, NamedTuple, Protocol, get_type_hints
@@ -16,11 +17,11 @@ from taf.errors import (
     InterruptRejectedError,
     NonDeterministicReplayError,
     OutsideNodeError,
-    StaleOwnerError,
 )
-from taf.graph.answers import answer_adapter
+from taf.graph.answers import answer_adapter, why_invalid
 from taf.graph.config import RunConfig
 from taf.serialization import Codec
+from taf.state.execution import ExecutionMeta
 from taf.state.facts import Entry, Task
 from taf.state.interrupts import QUESTION_ANSWERS, InterruptKind, InterruptRecord
 from taf.state.run import Run
@@ -46,8 +47,8 @@ class Pause(BaseException):
 class AnswerRefused(BaseException):
     """Leaves a node whose recorded answer does not fit the question's type after all."""
 
-    def __init__(self, position: int, why: str) -> None:
-        self.position, self.why = position, why
+    def __init__(self, position: int, why: str, question: str = "") -> None:
+        self.position, self.why, self.question = position, why, question
         super().__init__(why)
 
 
@@ -67,6 +68,10 @@ class Host(Protocol):
     async def record_task(self, context: Context, position: int, entry: Entry) -> None: ...
 
 
+LANE = 1 << 20
+"""How many calls are counted for each task that a node makes."""
+
+
 class Context:
     """A node's own view of its run: who it is, and what it may ask for."""
 
@@ -74,8 +79,12 @@ class Context:
     """The records of the questions that the node asked this time."""
     runner: asyncio.Task[Any] | None = None
     """The task that runs an async node; None for a sync one."""
-    was_cancelled = is_abandoned = False
+    refused: AnswerRefused | None = None
+    """The answer that did not fit its question after all."""
+    was_cancelled = has_left = is_abandoned = False
+    _recalled: frozenset[int] = frozenset()
     _position = 0
+    _lanes: dict[asyncio.Task[Any], int] | None = None
 
     def __init__(self, host: Host, run: Run, task: Task, attempt: int = 1) -> None:
         self._host, self.running, self.task, self.attempt = host, run, task, attempt
@@ -89,6 +98,10 @@ class Context:
     def open(self) -> Sequence[InterruptRecord]:
         """The thread's open interrupts when the node began."""
         return self.running.details.interrupts
+
+    def meta(self) -> ExecutionMeta:
+        """Return how the thread stands, as the node sees it."""
+        return replace(self.running.meta(), current_node=self.node)
 
     # -- who and where -----------------------------------------------------------------------------
 
@@ -141,6 +154,8 @@ class Context:
         """Return the human's answer, or leave the node until there is one. See ``taf.graph.interrupt``."""
         if due_at is not None and due_at.tzinfo is None:
             raise ConfigError("due_at needs a time zone, for example datetime.now(UTC) + timedelta(hours=1).")
+        if not allowed or isinstance(allowed, str) or not set(allowed) <= set(QUESTION_ANSWERS):
+            raise ConfigError(f"allowed has to hold some of {', '.join(QUESTION_ANSWERS)}, not be {allowed!r}.")
         position = self.next_position()
         adapter = None if answer is None else answer_adapter(answer)
         entry = self.memo.get(position)
@@ -152,6 +167,7 @@ class Context:
 
     def _recall(self, position: int, entry: Entry, question: str, adapter: TypeAdapter[Any] | None) -> Any:
         self._same(position, entry, question, "answer", "reject")
+        self._recalled |= {position}
         if entry.kind == "reject":
             reason, by, goto = entry.value
             raise InterruptRejectedError(reason, by, goto)
@@ -160,22 +176,39 @@ class Context:
         try:
             return adapter.validate_python(entry.value)
         except ValidationError as error:
-            raise AnswerRefused(position, str(error)) from error
+            self.refused = AnswerRefused(position, why_invalid(error), question)
+            self._call_out()
+            raise self.refused from error
 
     def _same(self, position: int, entry: Entry, name: str, *kinds: str) -> None:
         words = {"task": "task", "answer": "the question", "reject": "the question"}
         if entry.name != name or entry.kind not in kinds:
             recorded = f'{words.get(entry.kind, entry.kind)} "{entry.name}"'
-            raise NonDeterministicReplayError(self.node, position, recorded, f'{words[kinds[0]]} "{name}"')
+            raise NonDeterministicReplayError(self.node, position % LANE, recorded, f'{words[kinds[0]]} "{name}"')
 
     def ask(self, question: Question, position: int) -> None:
         """Put a question on record, or find it there. The run pauses when the node is left."""
         record = self._asked_before(question, position) or self._host.record_of(self, question, position)
         self.asked += (record,)
+        self._call_out()
+
+    def _call_out(self) -> None:
+        """Make the node leave, also from a task or thread of its own: gather() would keep a pause to itself."""
         runner = self.runner
-        if runner is not None and runner is not _current_task() and not self.was_cancelled:
-            self.was_cancelled = True  # asked in a task that the node made: gather() would keep the pause to itself
-            runner.get_loop().call_soon_threadsafe(runner.cancel)
+        if runner is not None and runner is not _current_task():
+            runner.get_loop().call_soon_threadsafe(self._cancel_runner)
+
+    def _cancel_runner(self) -> None:
+        runner = self.runner
+        if runner is not None and not self.has_left and not self.was_cancelled:
+            self.was_cancelled = True
+            runner.cancel()
+
+    def close(self) -> None:
+        """The node has left: it is not called out any more, and a cancellation that did so is taken back."""
+        self.has_left = True
+        if self.was_cancelled and self.runner is not None:
+            self.runner.uncancel()
 
     def _asked_before(self, question: Question, position: int) -> InterruptRecord | None:
         for record in self.open:
@@ -187,15 +220,37 @@ class Context:
             elif record.position == position:
                 if record.reason != question.reason:
                     asked = f'the question "{question.reason}"'
-                    raise NonDeterministicReplayError(self.node, position, f'the question "{record.reason}"', asked)
+                    known = f'the question "{record.reason}"'
+                    raise NonDeterministicReplayError(self.node, position % LANE, known, asked)
                 return record
         return None
 
     def next_position(self) -> int:
-        """Count what the node asks for, so that a replay can be compared with the record."""
-        position = self._position
-        self._position += 1
+        """Count what the node asks for, so that a replay can be compared with the record.
+
+        Tasks that the node makes count for themselves: which of them is the quickest may differ each time.
+        """
+        caller = _current_task()
+        if caller is None or caller is self.runner:
+            position = self._position
+            self._position += 1
+            return position
+        if self._lanes is None:
+            self._lanes = {}
+        position = self._lanes.get(caller, (len(self._lanes) + 1) * LANE)
+        self._lanes[caller] = position + 1
         return position
+
+    @property
+    def question(self) -> str:
+        """What the node asked first, or what was answered amiss."""
+        return self.refused.question if self.refused is not None else self.asked[0].reason
+
+    def check_replay(self) -> None:
+        """Raise ``NonDeterministicReplayError`` for a node that is done and never came to a question that was answered."""
+        for position, entry in sorted(self.memo.items()):
+            if entry.kind in ("answer", "reject") and position not in self._recalled:
+                raise NonDeterministicReplayError(self.node, position % LANE, f'the question "{entry.name}"', "nothing")
 
     # -- recorded tasks ----------------------------------------------------------------------------
 
@@ -206,6 +261,7 @@ class Context:
         entry = self.memo.get(position)
         if entry is not None:
             return self._recorded(position, entry, name, codec)
+        self._refuse_in_place_of_question(position, name)
         result = fn(*args)
         if isawaitable(result):
             result = await result
@@ -219,14 +275,19 @@ class Context:
         entry = self.memo.get(position)
         if entry is not None:
             return self._recorded(position, entry, name, codec)
+        self._refuse_in_place_of_question(position, name)
         result = fn(*args)
         saving = self._record(position, name, codec, result)
         asyncio.run_coroutine_threadsafe(saving, self._host.loop).result()
         return result
 
+    def _refuse_in_place_of_question(self, position: int, name: str) -> None:
+        for record in self.open:
+            if record.task == self.task.key and record.position == position and record.inner_id is None:
+                known = f'the question "{record.reason}"'
+                raise NonDeterministicReplayError(self.node, position % LANE, known, f'task "{name}"')
+
     async def _record(self, position: int, name: str, codec: Codec, result: Any) -> None:
-        if self.stopping:
-            raise StaleOwnerError(self.thread_id, 0)
         packed, marks = codec.encode(result)
         await self._host.record_task(self, position, Entry("task", name, [packed, [list(mark) for mark in marks]]))
 
@@ -249,6 +310,14 @@ def _result_codec(name: str, fn: Callable[..., Any]) -> Codec:
     except Exception:
         declared = Any  # hints that cannot be resolved here
     return Codec(declared, f'the result of task "{name}"')
+
+
+def running_loop() -> asyncio.AbstractEventLoop | None:
+    """Return the loop that runs in this OS thread, if one does."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 def _current_task() -> asyncio.Task[Any] | None:

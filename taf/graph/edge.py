@@ -13,7 +13,7 @@ from taf.graph.node import Call
 
 @dataclass(frozen=True, slots=True)
 class Branch:
-    """A conditional edge: ``call(state, context)`` says where to go, now or once awaited; ``path_map`` translates its answers."""
+    """A conditional edge: ``call(state, context)`` says where to go, and may be awaited; ``path_map`` translates."""
 
     source: str
     call: Call

@@ -15,27 +15,30 @@ from typing import Any
 
 from taf.checkpointer.base import Change, Signal
 from taf.checkpointer.journal import Ledger, Told
-from taf.errors import InvalidAnswerError, RecursionLimitError, TafError
-from taf.events import Event, EventType
+from taf.errors import InvalidAnswerError, RecursionLimitError, StaleOwnerError, TafError
+from taf.events import Event
 from taf.graph.config import RunConfig
-from taf.graph.context import Context, Question
+from taf.graph.context import Context, Question, running_loop
+from taf.graph.halting import Halting
 from taf.graph.intake import Call, Intake
+from taf.graph.partials import event_of
 from taf.graph.plan import Finish, Pause, ReachLimit, RunNodes, plan, step
 from taf.graph.routing import Routes
-from taf.graph.runner import Runner, StepResult
+from taf.graph.runner import NOTHING_LEFT, Runner, StepResult
 from taf.graph.runtime import Runtime
 from taf.graph.telling import events_of
 from taf.ids import new_id
 from taf.serialization import pack
-from taf.state.facts import Completed, Entry, Fact, Failed, Output, Partial, Paused, Reopened, Stopped, Task, TaskRecorded
+from taf.state.copying import copy_value
+from taf.state.facts import Completed, Entry, Fact, Failed, Output, Paused, Reopened, Task, TaskRecorded
 from taf.state.interrupts import InterruptKind, InterruptRecord, InterruptStatus
-from taf.state.messages import Message
-from taf.state.run import Run
+from taf.state.run import Run, replay
+from taf.state.schema import Values
 
 Reader = Callable[[Sequence[Event], Run], None]
 
 
-class Engine:
+class Engine(Halting):
     """Drives one run on one event loop.
 
     ``reader`` gets the run's events as they are committed, with the run as it is then. ``parent`` is set in a subgraph: its partials go there,
@@ -49,24 +52,19 @@ class Engine:
         *,
         reader: Reader | None = None,
         parent: Context | None = None,
-        on_detached: Callable[[Run], None] | None = None,
+        on_detached: Callable[[Run, Exception | None], None] | None = None,
     ) -> None:
+        super().__init__()
         self.runtime, self.config, self.parent = runtime, config, parent
         self.loop = asyncio.get_running_loop()
         options = runtime.options
         self.runner = Runner(runtime.spec, self, runtime.limiter, options.max_concurrency)
         self._routes = Routes(runtime.spec, self)
-        self.partials: list[Partial] = []
-        self.stop_reason: str | None = None
-        self.is_in_nodes = self.is_detached = False
-        self.task: asyncio.Task[Any] | None = None
         self._reader = reader
         self._is_silent = parent is not None or (reader is None and runtime.bus.is_silent)
         self._limit = config.recursion_limit
-        self._ledger: Ledger | None = None
-        self._writing = asyncio.Lock()
+        self._recording: set[asyncio.Task[None]] = set()
         self._on_detached = on_detached
-        self._detaching: asyncio.Task[None] | None = None
 
     # -- from the door to the rest -----------------------------------------------------------------
 
@@ -83,16 +81,19 @@ class Engine:
         unwatch = journal.store.watch(ledger.key, self._on_change) if self.parent is None else _nothing
         try:
             facts = await self._taken_in(call, ledger)
+            if self._detaching is not None:
+                return await self._stop(ledger)
             for fact in facts:
                 ledger.stage(fact)
             return await self._drive(ledger)
-        except asyncio.CancelledError:
-            if not self.is_detached:
-                await self._stop_after_cancel(ledger)
-            raise
+        except (asyncio.CancelledError, KeyboardInterrupt, SystemExit) as left:
+            await self._stop_after(left, ledger)
+            if not self._has_cancelled or not isinstance(left, asyncio.CancelledError):
+                raise
+            return ledger.run
         finally:
             unwatch()
-            if not self.is_detached:
+            if self._detaching is None:
                 ledger.abandon()
 
     async def _taken_in(self, call: Call, ledger: Ledger) -> Sequence[Fact]:
@@ -105,12 +106,18 @@ class Engine:
             now=options.clock(),
         )
         thread_id = ledger.key.thread
+        self.is_in_nodes = True  # users' code as well: what decides, and routers
         try:
-            self.runtime.spec.require_nodes(ledger.run)
-            return await intake.facts(ledger.run, call, self.config.run_id, lambda: journal.interrupts(thread_id))
+            facts = await intake.facts(ledger.run, call, self.config.run_id, lambda: journal.interrupts(thread_id))
+            if ledger.run.frontier or ledger.run.details.joins:
+                self.runtime.spec.require_places(replay(journal.schema, ledger.run, facts))
+            return facts
         except BaseException:
-            await ledger.save(release=True)  # nothing was written: the thread stays as it was
+            if self._detaching is None:
+                await ledger.save(release=True)  # nothing was written: the thread stays as it was
             raise
+        finally:
+            self.is_in_nodes = False
 
     # -- the one way of a step ---------------------------------------------------------------------
 
@@ -119,22 +126,17 @@ class Engine:
         decision = plan(spec, ledger.run, limit)
         while type(decision) is RunNodes:
             await self._save(ledger)
-            reason = self.stop_reason
-            if reason is not None:
-                return await self._stop(ledger, StepResult())
+            if self.stop_reason is not None:
+                return await self._stop(ledger)
             self.is_in_nodes = True
             try:
                 result = await self.runner.step(decision.tasks)
-            except asyncio.CancelledError:
-                reason = self.stop_reason
-                if reason is None or self.is_detached:
-                    raise
-                result = self.runner.left_behind
             finally:
                 self.is_in_nodes = False
-            reason = self.stop_reason
-            if reason is not None:
-                return await self._stop(ledger, result)
+            if self._recording:
+                await asyncio.wait(self._recording)
+            if self.stop_reason is not None or (self.parent is not None and self.parent.stopping):
+                return await self._stop(ledger)  # what came of the nodes after the stop is refused
             await self._take(ledger, result)
             decision = plan(spec, ledger.run, limit)
         if type(decision) is Pause:
@@ -153,7 +155,7 @@ class Engine:
             await self._fail(ledger, result.error, result.node, outputs)
         elif result.refused is not None:
             await self._reopen(ledger, result)
-        elif result.asked or ledger.run.details.interrupts:
+        elif result.asked or (ledger.run.details.interrupts and _open_beside(ledger.run, outputs)):
             ledger.stage(self._asked(ledger.run, result))
         else:
             try:
@@ -161,6 +163,7 @@ class Engine:
             except Exception as error:
                 await self._fail(ledger, error, outputs[0].node if len(outputs) == 1 else None, outputs)
         self.partials.clear()
+        self.runner.left_behind = NOTHING_LEFT
 
     async def _step_done(self, ledger: Ledger, outputs: Sequence[Output]) -> None:
         spec, run = self.runtime.spec, ledger.run
@@ -169,10 +172,19 @@ class Engine:
             outputs = [known[task.key] for task in run.frontier]
         changes, values = spec.schema.merge(run.values, [(output.node, output.writes) for output in outputs])
         if spec.branches:
-            routes = [await self._routes.behind(output, run, values) for output in outputs]
+            routes = await self._routed(outputs, run, values)
         else:
             routes = [spec.straight.get(o.node, ()) if o.goto is None else o.goto for o in outputs]
         ledger.stage(step(spec, run, outputs, changes, routes))
+
+    async def _routed(self, outputs: Sequence[Output], run: Run, values: Values) -> list[tuple[Task, ...]]:
+        """Ask the routers. They are users' code: a stop cancels them, and keeps what led to them."""
+        self.runner.left_behind = StepResult(outputs)
+        self.is_in_nodes = True
+        try:
+            return [await self._routes.behind(output, run, values) for output in outputs]
+        finally:
+            self.is_in_nodes = False
 
     # -- how a run rests ---------------------------------------------------------------------------
 
@@ -186,7 +198,7 @@ class Engine:
 
     def _asked(self, run: Run, result: StepResult) -> Paused:
         records = tuple(result.asked)
-        first = (records or run.details.interrupts)[0]
+        first = (records or _open_beside(run, result.outputs))[0]
         node = next((task.node for task in run.frontier if task.key == first.task), first.node)
         return Paused(InterruptKind.NODE if first.is_question else InterruptKind.BEFORE, node, first.reason, records, tuple(result.outputs))
 
@@ -215,41 +227,6 @@ class Engine:
             ledger.stage(Failed(type(error).__name__, message, node))
         await self._save(ledger, release=True)
         raise error
-
-    async def _stop(self, ledger: Ledger, result: StepResult) -> Run:
-        """End a run that was told to stop: what is finished and what was shown is kept."""
-        await self._shake_off_cancel()
-        reason = self.stop_reason or "stopped"
-        tasks = ledger.run.frontier
-        node = tasks[0].node if tasks else ledger.run.node
-        shown = tuple(self.partials)
-        ledger.stage(Stopped(self.config.run_id, reason, node, tuple(result.outputs), shown, self.unwinding()))
-        await self._save(ledger, release=True)
-        return ledger.run
-
-    def unwinding(self) -> tuple[str, ...]:
-        """Return the nodes whose code is still running though the run has been ended."""
-        left = [context.node for context in self.runner.threads]
-        if self.is_detached and self.is_in_nodes:
-            left += [task.node for task in self.run.frontier]
-        return tuple(dict.fromkeys(left))
-
-    async def _shake_off_cancel(self) -> None:
-        """Let a cancellation of our own that has not been delivered yet hit here, where nothing is under way."""
-        task = asyncio.current_task()
-        if task is not None and task is self.task and task.cancelling():
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.sleep(0)
-            while task.uncancel():
-                pass
-
-    async def _stop_after_cancel(self, ledger: Ledger) -> None:
-        """Record a stop that came as a plain cancellation, from the loop or from the parent of a subgraph."""
-        if ledger.is_open and ledger.run.status == "running":
-            self.stop_reason = self.stop_reason or "cancelled"
-            with contextlib.suppress(TafError, asyncio.CancelledError):
-                ledger.unstage()
-                await self._stop(ledger, self.runner.left_behind)
 
     # -- writing and telling -----------------------------------------------------------------------
 
@@ -292,63 +269,57 @@ class Engine:
 
     # -- what running nodes ask for ----------------------------------------------------------------
 
-    @property
-    def run(self) -> Run:
-        """The run as it is committed, or about to be."""
-        assert self._ledger is not None
-        return self._ledger.run
-
-    @property
-    def is_at_rest(self) -> bool:
-        """True once the thread is given back: what is left to do is to say so."""
-        return self._ledger is not None and not self._ledger.is_open
-
-    @property
-    def is_stopping(self) -> bool:
-        """True once the run was told to stop."""
-        return self.stop_reason is not None or (self.parent is not None and self.parent.stopping)
-
     def record_of(self, context: Context, question: Question, position: int) -> InterruptRecord:
         """Make the record of a question that a node asks."""
         node = "/".join(question.path) if question.path else context.node
         return self._record(question, node, task=context.task.key, position=position, allowed=question.allowed)
 
     async def record_task(self, context: Context, position: int, entry: Entry) -> None:
-        """Commit the result of a ``task()`` before its node gets it."""
+        """Commit the result of a ``task()`` before its node gets it.
+
+        In a task of its own: a node that is called out by a pause or a stop must not tear its commit in two.
+        """
+        fact = TaskRecorded(context.task.key, context.node, position, entry)
+        recording = self.loop.create_task(self._record_task(context, fact))
+        self._recording.add(recording)
+        recording.add_done_callback(self._recorded)
+        await asyncio.shield(recording)
+
+    async def _record_task(self, context: Context, fact: TaskRecorded) -> None:
+        assert self._ledger is not None
         async with self._writing:
-            assert self._ledger is not None
-            self._ledger.stage(TaskRecorded(context.task.key, context.node, position, entry))
+            if context.stopping:
+                raise StaleOwnerError(context.thread_id, 0)
+            self._ledger.stage(fact)
             await self._save(self._ledger)
+
+    def _recorded(self, recording: asyncio.Task[None]) -> None:
+        self._recording.discard(recording)
+        if not recording.cancelled():
+            recording.exception()  # the node is told, if it is still there
 
     def emit(self, context: Context, value: Any, key: str | None) -> None:
         """Show a partial, in order with everything else, from whichever OS thread the node runs in."""
         pack(value, ("emit",))
-        if context.runner is None:
-            self.loop.call_soon_threadsafe(self._emit, context.node, context.attempt, key, value)
+        value = copy_value(value)  # the node may go on changing its own
+        if running_loop() is self.loop:
+            self._emit(context, value, key)
         else:
-            self._emit(context.node, context.attempt, key, value)
+            with contextlib.suppress(RuntimeError):  # the loop is closed, and the run with it
+                self.loop.call_soon_threadsafe(self._emit, context, value, key)
 
-    def _emit(self, node: str, attempt: int, key: str | None, value: Any) -> None:
-        if self.is_stopping or self.is_detached:
+    def _emit(self, context: Context, value: Any, key: str | None) -> None:
+        run = self.run
+        if context.stopping or self.is_at_rest or context.running.visit != run.visit:
             return
-        if key is not None:
-            self.partials = [p for p in self.partials if (p.node, p.key) != (node, key)]
-        self.partials.append(Partial(node, attempt, key, value))
+        partial = self.partials.show(context, key, value)
         if self.parent is not None:
             self.parent.emit(value, key)
         elif not self._is_silent:
-            self._show(node, attempt, key, value)
-
-    def _show(self, node: str, attempt: int, key: str | None, value: Any) -> None:
-        content = value.text() if isinstance(value, Message) else value if isinstance(value, str) else repr(value)
-        data = {"value": value, "key": key, "attempt": attempt, "committed": False}
-        run, at = self.run, datetime.fromtimestamp(self.runtime.options.clock(), UTC)
-        event = Event(
-            EventType.PARTIAL, run.thread_id, run.run_id, run.sequence, run.step, at, node, content, data, {"status": content}
-        )
-        if self._reader is not None:
-            self._reader([event], run)
-        self.runtime.bus.publish([event])
+            events = [event_of(partial, run, datetime.fromtimestamp(self.runtime.options.clock(), UTC))]
+            if self._reader is not None:
+                self._reader(events, run)
+            self.runtime.bus.publish(events)
 
     # -- being told to stop ------------------------------------------------------------------------
 
@@ -362,28 +333,9 @@ class Engine:
             if signal.kind == "stop" and signal.run_id == self.config.run_id:
                 self.request_stop(signal.body.decode(errors="replace") or "stopped")
 
-    def request_stop(self, reason: str) -> None:
-        """Stop the run, from its own loop. Nodes are cancelled; a commit under way is not."""
-        if self.stop_reason is not None:
-            return
-        self.stop_reason = reason
-        if self.is_in_nodes and self.task is not None:
-            self.task.cancel()
-        self.loop.call_later(self.runtime.options.stop_grace, self._lose_patience)
-
-    def _lose_patience(self) -> None:
-        if self._ledger is not None and self._ledger.is_open and self.is_in_nodes:
-            self.is_detached = True
-            self._detaching = self.loop.create_task(self._detach(self._ledger))
-
-    async def _detach(self, ledger: Ledger) -> None:
-        """End the run though a node will not leave. Whatever that node still returns is refused."""
-        try:
-            await self._stop(ledger, StepResult())
-        finally:
-            ledger.abandon()
-            if self._on_detached is not None:
-                self._on_detached(ledger.run)
+    def _detached(self, error: Exception | None) -> None:
+        if self._on_detached is not None:
+            self._on_detached(self.run, error)
 
 
 def mark(error: BaseException, config: RunConfig, node: str | None) -> None:
@@ -394,6 +346,12 @@ def mark(error: BaseException, config: RunConfig, node: str | None) -> None:
             error.node = node  # type: ignore[attr-defined]
     where = f'node "{node}" of ' if node else ""
     error.add_note(f'raised in {where}run {config.run_id}, thread "{config.thread_id}"')
+
+
+def _open_beside(run: Run, outputs: Sequence[Output]) -> list[InterruptRecord]:
+    """Return the interrupts that are open when some nodes of the step are done."""
+    done = {output.key for output in outputs}
+    return [record for record in run.details.interrupts if record.task not in done]
 
 
 def _nothing() -> None:

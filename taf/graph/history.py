@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -63,8 +63,14 @@ async def history(runtime: Runtime, config: RunConfig, limit: int | None) -> lis
     return [snapshot_of(runtime.journal.schema, run, at) for run, at in newest]
 
 
-async def events(runtime: Runtime, thread_id: str, after: int, run_id: str | None, follow: bool) -> AsyncGenerator[Event, None]:
-    """Yield the events above a sequence, of one run or of all, and what follows if asked to."""
+GoesOn = Callable[[], bool]
+"""Asked, each time before it looks again, by a reader that follows."""
+
+
+async def events(
+    runtime: Runtime, thread_id: str, after: int, run_id: str | None, goes_on: GoesOn | None
+) -> AsyncGenerator[Event, None]:
+    """Yield the events above a sequence, of one run or of all, and what follows for as long as ``goes_on`` says."""
     journal = runtime.journal
     async with contextlib.aclosing(moves(journal.store, journal.key(thread_id))) as looks:
         async for _ in looks:
@@ -73,15 +79,15 @@ async def events(runtime: Runtime, thread_id: str, after: int, run_id: str | Non
                 for event in events_of(thread_id, [told]):
                     if run_id in (None, event.run_id):
                         yield event
-            if not follow:
+            if goes_on is None or not goes_on():
                 return
 
 
 async def events_after(
-    runtime: Runtime, thread_id: str, after: int, run_id: str | None, follow: bool
+    runtime: Runtime, thread_id: str, after: int, run_id: str | None, goes_on: GoesOn | None
 ) -> AsyncGenerator[Event, None]:
     """Yield events as ``events`` does, also when ``after`` lies within a step that several nodes made."""
-    async with contextlib.aclosing(events(runtime, thread_id, after, run_id, follow)) as found:
+    async with contextlib.aclosing(events(runtime, thread_id, after, run_id, goes_on)) as found:
         async for event in found:
             if event.sequence > after:
                 yield event
@@ -116,6 +122,7 @@ def _forked(runtime: Runtime, run: Run, target: RunConfig) -> Forked:
     copied = run._replace(
         status=ExecutionStatus.STOPPED if was_running else run.status,
         values={},
+        visit=1,  # that of the fork: the threads of its subgraphs are named after its own visits
         details=run.details._replace(interrupts=records) if records else run.details,
     )
     return Forked(run.thread_id, run.sequence, copied, ops)

@@ -13,21 +13,34 @@ from pydantic import TypeAdapter, ValidationError
 from taf.errors import (
     AlreadyAnsweredError,
     AmbiguousResumeError,
+    ConfigError,
     InterruptExpiredError,
     InvalidAnswerError,
     InvalidInputError,
     NothingToResumeError,
+    NotStorableError,
+    StateError,
     ThreadPausedError,
     UnknownInterruptError,
 )
-from taf.graph.answers import plain_answer, type_from_schema
+from taf.graph.answers import plain_answer, type_from_schema, why_invalid
 from taf.graph.command import END
 from taf.graph.spec import GraphSpec
+from taf.serialization import pack
 from taf.state.channel import Op
 from taf.state.execution import ExecutionStatus
 from taf.state.facts import Answered, Entry, Fact, Resumed, Started, Stopped, Task, Updated
-from taf.state.interrupts import Approve, Edit, HumanDecision, InterruptRecord, InterruptStatus, Reject, Respond
-from taf.state.run import Run
+from taf.state.interrupts import (
+    Approve,
+    Edit,
+    HumanDecision,
+    InterruptKind,
+    InterruptRecord,
+    InterruptStatus,
+    Reject,
+    Respond,
+)
+from taf.state.run import Run, evolve, without_ways_of
 from taf.state.schema import Values
 
 Decide: TypeAlias = Callable[[Any, InterruptRecord], HumanDecision | None | Awaitable[HumanDecision | None]]
@@ -60,11 +73,16 @@ class Whole:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A human's answer to an open interrupt."""
+    """A human's answer to an open interrupt. One that was accepted before, by a parent graph, is never too late."""
 
     answer: Any = NO_ANSWER
     by: str | None = None
     interrupt_id: str | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(cast("object", self.by), str | None):
+            raise ConfigError(f'by names who answers, as in by="alice": it cannot be {self.by!r}.')
+    is_accepted: bool = False
 
 
 Call: TypeAlias = Invoke | Answer
@@ -99,6 +117,8 @@ class Intake:
                 return await self._answer(run, call, run_id, closed)
             return await self._while_it_waits(run, call.input, run_id)
         if isinstance(call, Answer):
+            if run.details.interrupts and (call.answer is not NO_ANSWER or call.interrupt_id is not None):
+                return await self._answer(run, call, run_id, closed)  # a question outlives an error elsewhere
             await self._refuse_late_answer(run, call, closed)
             if run.status in (ExecutionStatus.IDLE, ExecutionStatus.COMPLETED):
                 raise NothingToResumeError(run.thread_id, run.status.value)
@@ -154,8 +174,9 @@ class Intake:
             if isawaitable(decision):
                 decision = await decision
             if decision is not None:
+                self._require_in_time(run, record)
                 facts.append(self._answered(run, record, decision, None))
-                run = self._without(run, record, facts[-1])
+                run = evolve(self._spec.schema, run, facts[-1])
         return self._onward(run, facts, tuple(ops), run_id)
 
     async def _answer(
@@ -168,8 +189,10 @@ class Intake:
         if record is None:
             await self._refuse_late_answer(run, call, closed)
             raise UnknownInterruptError(run.thread_id, str(call.interrupt_id))
+        if not call.is_accepted:
+            self._require_in_time(run, record)
         fact = self._answered(run, record, self._read(run, record, call.answer), call.by)
-        return self._onward(self._without(run, record, fact), [fact], (), run_id)
+        return self._onward(evolve(self._spec.schema, run, fact), [fact], (), run_id)
 
     async def _refuse_late_answer(
         self, run: Run, call: Answer, closed: Callable[[], Awaitable[Sequence[InterruptRecord]]]
@@ -198,13 +221,6 @@ class Intake:
         keys = {fact.record.task for fact in facts if isinstance(fact, Answered)}
         return [task for task in run.frontier if task.key in keys]
 
-    @staticmethod
-    def _without(run: Run, record: InterruptRecord, fact: Fact) -> Run:
-        """Return the run as the next answer finds it."""
-        left = tuple(other for other in run.details.interrupts if other.id != record.id)
-        frontier = fact.frontier if isinstance(fact, Answered) and fact.frontier is not None else run.frontier
-        return run._replace(frontier=frontier, details=run.details._replace(interrupts=left))
-
     # -- one answer --------------------------------------------------------------------------------
 
     def _read(self, run: Run, record: InterruptRecord, answer: Any) -> HumanDecision:
@@ -222,9 +238,11 @@ class Intake:
             run.thread_id, record.id, f"a breakpoint takes Approve(), Reject(...) or Edit(...), not {answer!r}."
         )
 
-    def _answered(self, run: Run, record: InterruptRecord, decision: Any, by: str | None) -> Answered:
+    def _require_in_time(self, run: Run, record: InterruptRecord) -> None:
         if record.due_at is not None and self._now > record.due_at:
             raise InterruptExpiredError(run.thread_id, record.id, record.due_at)
+
+    def _answered(self, run: Run, record: InterruptRecord, decision: Any, by: str | None) -> Answered:
         decision = self._allowed(run, record, decision)
         is_reject = isinstance(decision, Reject)
         closed = replace(
@@ -237,11 +255,15 @@ class Intake:
         )
         if record.inner_id is not None:
             return Answered(closed, Entry("decision", record.inner_id, [*_stored(decision), by]))
-        if record.task is not None:
+        try:
+            if record.task is None:
+                return self._at_breakpoint(run, closed, decision)
             if isinstance(decision, Reject):
+                self._spec.tasks([decision.goto or END], "Reject(goto=...)")
                 return Answered(closed, Entry("reject", record.reason, [decision.reason, by, decision.goto]))
             return Answered(closed, Entry("answer", record.reason, closed.answer))
-        return self._at_breakpoint(run, closed, decision)
+        except StateError as error:
+            raise InvalidAnswerError(run.thread_id, record.id, str(error)) from error
 
     def _at_breakpoint(self, run: Run, closed: InterruptRecord, decision: HumanDecision) -> Answered:
         if isinstance(decision, Edit):
@@ -249,9 +271,10 @@ class Intake:
         if not isinstance(decision, Reject):
             return Answered(closed)
         target = self._spec.tasks([decision.goto or END], "Reject(goto=...)")
-        if closed.kind == "after":
-            return Answered(closed, frontier=target)
-        kept = [task for task in run.frontier if task.node != closed.node]
+        if closed.kind is InterruptKind.AFTER:
+            kept = without_ways_of(closed.node, run.frontier, run.details.reached)
+        else:
+            kept = tuple(task for task in run.frontier if task.node != closed.node)
         return Answered(closed, frontier=(*kept, *(task for task in target if task not in kept)))
 
     def _allowed(self, run: Run, record: InterruptRecord, decision: Any) -> HumanDecision:
@@ -262,20 +285,23 @@ class Intake:
         if word is None or word not in record.allowed:
             allowed = ", ".join(record.allowed)
             raise InvalidAnswerError(run.thread_id, record.id, f"it takes {allowed}, not {word or repr(decision)}.")
+        if isinstance(decision, Reject) and not isinstance(cast("object", decision.reason), str):
+            raise InvalidAnswerError(run.thread_id, record.id, f"its reason is {decision.reason!r}, which is no text.")
         if isinstance(decision, Respond):
-            return Respond(self._fitting(run, record, plain_answer(decision.answer)))
+            return Respond(self._fitting(run, record, decision.answer))
         return cast("HumanDecision", decision)
 
     @staticmethod
     def _fitting(run: Run, record: InterruptRecord, answer: Any) -> Any:
-        if record.answer_schema is not None:
-            try:
+        try:
+            answer = plain_answer(answer)
+            if record.answer_schema is not None:
                 TypeAdapter(type_from_schema(record.answer_schema)).validate_python(answer)
-            except ValidationError as error:
-                first = error.errors(include_url=False)[0]
-                where = ".".join(str(part) for part in first["loc"])
-                why = f"{where}: {first['msg']}" if where else first["msg"]
-                raise InvalidAnswerError(run.thread_id, record.id, f"{why}.") from error
+            pack(answer, ("the answer",))
+        except ValidationError as error:
+            raise InvalidAnswerError(run.thread_id, record.id, why_invalid(error)) from error
+        except NotStorableError as error:
+            raise InvalidAnswerError(run.thread_id, record.id, str(error)) from error
         return answer
 
 

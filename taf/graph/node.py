@@ -43,7 +43,10 @@ class RetryPolicy:
 
     def pause(self, attempt: int) -> float:
         """Return the seconds to wait after the attempt of that number."""
-        interval = min(self.initial_interval * self.backoff_factor ** (attempt - 1), self.max_interval)
+        try:
+            interval = min(self.initial_interval * self.backoff_factor ** (attempt - 1), self.max_interval)
+        except OverflowError:
+            interval = self.max_interval
         return interval * (1 + self.jitter * random.random())
 
 

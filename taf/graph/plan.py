@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 
 from taf.graph.spec import GraphSpec
+from taf.serialization import difference
 from taf.state.agent_state import Ask
 from taf.state.channel import Op
 from taf.state.execution import ExecutionStatus
@@ -89,13 +90,16 @@ def _unfinished(run: Run) -> RunNodes:
 
 def _leave(graph: GraphSpec, run: Run) -> Pause | None:
     asks = run.details.asks
+    asked = {node for node, _, _ in asks}
+    points = [(ask.status, Gate(node, ask.reason, ask.data)) for node, _, ask in asks]
+    for node in run.ran:
+        if node in graph.after and node not in asked:
+            points.append((ExecutionStatus.INTERRUPTED_AFTER, Gate(node, f'Paused after node "{node}".')))
     for status, kind in _KINDS:
-        gates = tuple(Gate(node, ask.reason, ask.data) for node, _, ask in asks if ask.status is status)
+        gates = tuple(gate for when, gate in points if when is status and not _is_settled(run, kind, gate))
         if gates:
             return Pause(kind, gates)
-    asked = {node for node, _, _ in asks}
-    gates = tuple(Gate(node, f'Paused after node "{node}".') for node in run.ran if node in graph.after - asked)
-    return Pause(InterruptKind.AFTER, gates) if gates else None
+    return None
 
 
 _KINDS = (
@@ -118,26 +122,38 @@ def step(
     ran = tuple([Ran(o.node, o.key, tuple(ops)) for o, ops in zip(outputs, changes, strict=True)])
     if run.details is NOTHING and not graph.joins and len(outputs) == 1 and outputs[0].ask is None:
         return Stepped(ran, routes[0])
-    asks = tuple(ask for ask in map(_ask_of, outputs) if ask is not None and not _is_settled(run, ask))
+    asks = _open_asks(run, outputs)
     again = {key for _, key, ask in asks if ask.status is ExecutionStatus.INTERRUPTED_BEFORE}
-    reached = [task for output, route in zip(outputs, routes, strict=True) if output.key not in again for task in route]
     done = [output for output in outputs if output.key not in again]
     joins, joined = _join(graph, run.details.joins, done)
-    onward = _distinct(graph, [*run.details.carried, *reached, *joined])
+    ways: list[tuple[str | None, Task]] = [(None, task) for task in run.details.carried]
+    for output, route in zip(outputs, routes, strict=True):
+        if output.key not in again:
+            ways += [(output.node, task) for task in route]
+    onward, reached = _distinct(graph, [*ways, *((None, task) for task in joined)])
+    if not (asks or graph.after) or not (len(outputs) > 1 or run.details.carried):
+        reached = {}  # nobody can be told not to go there
     if again:
         repeated = tuple(task for task in run.frontier if task.key in again)
-        return Stepped(ran, repeated, asks, onward, joins)
-    return Stepped(ran, onward, asks, (), joins)
+        return Stepped(ran, repeated, asks, onward, joins, reached)
+    return Stepped(ran, onward, asks, (), joins, reached)
 
 
-def _ask_of(output: Output) -> tuple[str, str, Ask] | None:
-    return None if output.ask is None else (output.node, output.key, output.ask)
+def _open_asks(run: Run, outputs: Sequence[Output]) -> tuple[tuple[str, str, Ask], ...]:
+    """Return what the nodes asked for, without what a human has just answered before they ran again."""
+    asked = [(o.node, o.key, o.ask) for o in outputs if o.ask is not None]
+    gates = [Gate(node, ask.reason, ask.data) for node, _, ask in asked]
+    return tuple(
+        one for one, gate in zip(asked, gates, strict=True) if not _is_settled(run, InterruptKind.BEFORE, gate)
+    )
 
 
-def _is_settled(run: Run, asked: tuple[str, str, Ask]) -> bool:
-    """True for a question that a human has just answered: asked again in the same step, it does not pause again."""
-    node, _, ask = asked
-    return (node, ask.reason, ask.data) in run.details.settled
+def _is_settled(run: Run, kind: InterruptKind, gate: Gate) -> bool:
+    """True for a gate where a human has been asked in this step, and has answered."""
+    return any(
+        (when, node, reason) == (kind, gate.node, gate.reason) and difference(data, gate.data) is None
+        for when, node, reason, data in run.details.settled
+    )
 
 
 def _join(
@@ -162,13 +178,18 @@ def _join(
     return now, complete
 
 
-def _distinct(graph: GraphSpec, tasks: Sequence[Task]) -> tuple[Task, ...]:
-    """Return each named node once, and all branches of ``Send`` under keys that differ."""
+def _distinct(
+    graph: GraphSpec, ways: Sequence[tuple[str | None, Task]]
+) -> tuple[tuple[Task, ...], dict[str, tuple[str, ...]]]:
+    """Return each named node once, all branches of ``Send`` under keys that differ, and the keys that each node led to."""
     found: dict[str, Task] = {}
-    for task in tasks:
-        if task.overlay is None:
-            found[task.key] = task
-        else:
+    reached: dict[str, list[str]] = {}
+    for node, task in ways:
+        key = task.key
+        if task.overlay is not None:
             key = graph.branch_key(task.node, len(found))
-            found[key] = task._replace(key=key)
-    return tuple(found.values())
+            task = task._replace(key=key)
+        found[key] = task
+        if node is not None:
+            reached.setdefault(node, []).append(key)
+    return tuple(found.values()), {node: tuple(keys) for node, keys in reached.items()}

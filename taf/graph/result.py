@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from taf.state.execution import ExecutionStatus
+from taf.state.facts import Partial
 from taf.state.interrupts import InterruptRecord
 from taf.state.messages import Message
 from taf.state.run import Run
@@ -32,6 +33,7 @@ class RunResult(Mapping[str, Any]):
         "run_id",
         "step",
         "superseded_by",
+        "partials",
     )
 
     def __init__(self, schema: StateSchema, run: Run, run_id: str, superseded_by: str | None = None) -> None:
@@ -81,6 +83,14 @@ class RunResult(Mapping[str, Any]):
         return self._state
 
     @property
+    def partials(self) -> tuple[Partial, ...]:
+        """What nodes had emitted of a step that a stop cut short, each with ``node``, ``attempt``, ``key``, ``value``.
+
+        It is kept until the thread goes on. None of it is committed: it is no part of the state.
+        """
+        return self._run.details.partials
+
+    @property
     def messages(self) -> list[Message]:
         """All messages of the thread."""
         return list(getattr(self.state, "messages", None) or ())
@@ -111,7 +121,10 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class StateSnapshot:
-    """A thread at one moment of its history. ``next`` names the nodes that would run."""
+    """A thread at one moment of its history. ``next`` names the nodes that would run.
+
+    ``partials`` is what nodes had emitted of a step that a stop cut short; none of it is committed.
+    """
 
     state: Any
     next: tuple[str, ...]
@@ -123,6 +136,7 @@ class StateSnapshot:
     thread_id: str
     run_id: str
     current_node: str | None
+    partials: tuple[Partial, ...] = ()
 
     @property
     def values(self) -> dict[str, Any]:
@@ -150,4 +164,5 @@ def snapshot_of(schema: StateSchema, run: Run, created_at: datetime | None) -> S
         thread_id=run.thread_id,
         run_id=run.run_id,
         current_node=run.node,
+        partials=run.details.partials,
     )

@@ -11,7 +11,13 @@ from typing import Any, NamedTuple, Protocol, cast
 from anyio import CapacityLimiter, to_thread
 from pydantic import BaseModel
 
-from taf.errors import InterruptRejectedError, NodeTimeoutError, PauseSwallowedError, RunError
+from taf.errors import (
+    InterruptRejectedError,
+    NodeTimeoutError,
+    NonDeterministicReplayError,
+    PauseSwallowedError,
+    RunError,
+)
 from taf.graph.command import END, Command, destinations
 from taf.graph.context import AnswerRefused, Context, Host, Pause, enter, leave
 from taf.graph.node import Node
@@ -19,7 +25,7 @@ from taf.graph.spec import GraphSpec
 from taf.state.agent_state import AgentState, Ask
 from taf.state.facts import Output, Task
 from taf.state.interrupts import InterruptRecord
-from taf.state.run import Run
+from taf.state.run import NOTHING, Run
 
 
 class StepResult(NamedTuple):
@@ -30,6 +36,9 @@ class StepResult(NamedTuple):
     refused: tuple[str, AnswerRefused] | None = None
     error: BaseException | None = None
     node: str | None = None
+
+
+NOTHING_LEFT = StepResult()
 
 
 class Returned(NamedTuple):
@@ -53,8 +62,13 @@ class Runner:
     ) -> None:
         self.spec, self._host, self._limiter, self._width = spec, host, limiter, max_concurrency
         self.threads: set[Context] = set()
-        self.left_behind = StepResult()
-        """What was finished of a step that was cancelled."""
+        self.left_behind = NOTHING_LEFT
+        """What was finished of the step under way: kept when the run is stopped."""
+
+    @property
+    def is_stopping(self) -> bool:
+        """True once the run was told to stop."""
+        return self._host.is_stopping
 
     async def step(self, tasks: Sequence[Task]) -> StepResult:
         """Run the tasks side by side, and return what came of each, in their order.
@@ -63,7 +77,8 @@ class Runner:
         """
         if len(tasks) == 1:
             return await self._single(tasks[0])
-        self.left_behind = StepResult()
+        if not tasks:  # all was done before, but what comes next was never decided
+            return NOTHING_LEFT
         return await _Branches(self, tasks, self._width).run()
 
     async def _single(self, task: Task) -> StepResult:
@@ -96,10 +111,8 @@ class Runner:
             context = Context(self._host, self._host.run, task, attempt)
             try:
                 return await self._within_timeout(node, context)
-            except Pause:
-                raise Pause(context.asked) from None
-            except InterruptRejectedError:
-                raise
+            except (PauseSwallowedError, NonDeterministicReplayError):
+                raise  # the node's code is wrong, and would be so again
             except Exception as error:
                 if node.retry is None or self._host.is_stopping or not node.retry.wants(error, attempt):
                     raise
@@ -123,7 +136,7 @@ class Runner:
         run = context.running
         task = context.task
         values = run.values if task.overlay is None else {**run.values, **task.overlay}
-        state = self.spec.schema.view(values, run)
+        state = self.spec.schema.view(values, context)
         context.runner = asyncio.current_task()
         token = enter(context)
         try:
@@ -131,34 +144,45 @@ class Runner:
                 result = await node.call(state, context)
             else:
                 result = await self._in_thread(node, state, context)
-        except asyncio.CancelledError:
-            self._after_cancel(context)
-            raise
-        except InterruptRejectedError as rejected:
-            result = Command(goto=rejected.goto or END)
+        except BaseException as left:
+            context.close()
+            result = self._left_by(unwrapped(left), context)
         finally:
             leave(token)
-        if context.asked:
-            raise PauseSwallowedError(node.name, context.asked[0].reason)
+            context.has_left = True
+        if context.asked or context.refused:
+            context.close()
+            raise PauseSwallowedError(node.name, context.question)
+        if run.details is not NOTHING:
+            context.check_replay()
         return self._output(task, values, state, result)
 
-    def _after_cancel(self, context: Context) -> None:
-        """Tell a cancellation that a pause asked for, and one that the node made itself, from one that came from outside."""
+    def _left_by(self, left: BaseException, context: Context) -> Command:
+        """Return where a rejection leads. Raise everything else that a node is left by as what it means for the run."""
+        if isinstance(left, InterruptRejectedError):
+            context.asked, context.refused = (), None  # whatever else it asked, the node is done
+            return Command(goto=left.goto or END)
+        if not isinstance(left, asyncio.CancelledError | Pause | AnswerRefused):
+            raise left
         runner = context.runner
-        if context.was_cancelled and runner is not None:
-            runner.uncancel()
-            if not runner.cancelling():
-                raise Pause(context.asked) from None
-        if runner is not None and not runner.cancelling() and not self._host.is_stopping:
+        if isinstance(left, asyncio.CancelledError) and (runner is None or runner.cancelling()):
+            raise left  # from outside
+        if context.refused is not None:
+            raise context.refused from None
+        if context.asked:
+            raise Pause(context.asked) from None
+        if isinstance(left, asyncio.CancelledError) and not self._host.is_stopping:
             raise RunError(f'Node "{context.node}" was cancelled from within.') from None
+        raise left
 
     async def _in_thread(self, node: Node, state: Any, context: Context) -> Any:
         context.runner = None
-        self.threads.add(context)
 
         def call() -> Any:
+            self.threads.add(context)
             try:
-                return node.call(state, context)
+                # Looked at once it is known to be here: a stop either sees it at work, or it does not begin.
+                return None if context.stopping else node.call(state, context)
             finally:
                 self.threads.discard(context)
 
@@ -201,6 +225,22 @@ def _ask(state: Any, returned: Any) -> Ask | None:
     return cast("Ask | None", ask)
 
 
+def unwrapped(left: BaseException) -> BaseException:
+    """Return what a task group wrapped: a pause, a rejection, or what else went wrong."""
+    if not isinstance(left, BaseExceptionGroup):
+        return left
+    pauses, errors = left.split((Pause, AnswerRefused, asyncio.CancelledError))
+    if errors is None:
+        return Pause()
+    rejected, others = errors.split(InterruptRejectedError)
+    if others is not None:
+        return left if pauses is None else errors
+    while isinstance(rejected, BaseExceptionGroup):
+        rejected = rejected.exceptions[0]
+    assert rejected is not None
+    return rejected
+
+
 class _Branches:
     """The parallel branches of one step. The first error cancels the others; a pause does not."""
 
@@ -208,6 +248,7 @@ class _Branches:
         self._runner, self._tasks = runner, tasks
         self._turn = None if width is None else asyncio.Semaphore(width)
         self._results: list[StepResult | None] = [None] * len(tasks)
+        self._exit: BaseException | None = None
         self._working: list[asyncio.Task[None]] = []
 
     async def run(self) -> StepResult:
@@ -219,11 +260,14 @@ class _Branches:
         try:
             await asyncio.wait(self._working)
         except asyncio.CancelledError:
+            self._runner.left_behind = self._joined()
             self._cancel()
             await _settle(self._working)
-            self._runner.left_behind = self._joined()
             raise
-        return self._joined()
+        result = self._runner.left_behind = self._joined()
+        if self._exit is not None:
+            raise self._exit
+        return result
 
     async def _branch(self, index: int, node: Node, task: Task) -> None:
         try:
@@ -232,7 +276,11 @@ class _Branches:
             else:
                 async with self._turn:
                     output = await self._runner.attempts(node, task)
-            self._results[index] = StepResult((output,))
+            if not self._runner.is_stopping:  # what comes after a stop is refused
+                self._results[index] = StepResult((output,))
+        except (KeyboardInterrupt, SystemExit) as left:
+            self._exit = left
+            self._cancel()
         except (Pause, AnswerRefused, Exception) as left:
             self._results[index] = self._runner.came_out(task, left)
             if isinstance(left, Exception):

@@ -14,6 +14,8 @@ from taf.state.facts import Task
 from taf.state.run import Run
 from taf.state.schema import StateSchema
 
+_ANEW = "Or begin a new pass: stop() the thread, then pass new input. Nothing was changed."
+
 
 @dataclass(frozen=True)
 class GraphSpec:
@@ -32,9 +34,8 @@ class GraphSpec:
     """Changes when a node or a plain edge does; stored with each pass."""
 
     def __post_init__(self) -> None:
-        bent = {*self.branches, *(source for join in self.joins for source in join.sources)}
         known = {*self.nodes, END}  # edges to unknown names stay out: validate() tells of them
-        ways = {name: self.edges.get(name, ()) for name in (START, *self.nodes) if name not in bent}
+        ways = {name: self.edges.get(name, ()) for name in (START, *self.nodes) if name not in self.branches}
         straight = {name: self.tasks(targets) for name, targets in ways.items() if known.issuperset(targets)}
         object.__setattr__(self, "straight", straight)
         shape = repr([sorted(self.nodes), sorted(self.edges.items()), [join.name for join in self.joins]])
@@ -68,16 +69,20 @@ class GraphSpec:
             key += "#"
         return key
 
-    def require_nodes(self, run: Run) -> None:
-        """Raise ``GraphChangedError`` when a thread is at a node that the graph does not have."""
-        gone = [task.node for task in (*run.frontier, *run.details.carried) if task.node not in self.nodes]
-        if gone:
-            raise GraphChangedError(
-                run.thread_id,
-                f'it is at node "{gone[0]}", which the graph does not have',
-                f"Give the node its old name back.{nearest(gone[0], self.nodes)} New input cannot be taken either: "
-                "stop the thread first, or fork it from an older checkpoint.",
-            )
+    def require_places(self, run: Run) -> None:
+        """Raise ``GraphChangedError`` when a thread is at a node or a join that the graph does not have."""
+        details = run.details
+        ahead = [*run.frontier, *details.carried, *(t for o in details.finished.values() for t in o.goto or ())]
+        gone = next((task.node for task in ahead if task.node not in self.nodes), None)
+        if gone is not None:
+            what = f'it is at node "{gone}", which the graph does not have'
+            cure = f"Give the node its old name back.{nearest(gone, self.nodes)} A breakpoint can be rejected with a goto."
+            raise GraphChangedError(run.thread_id, what, f"{cure} {_ANEW}")
+        joins = {join.name for join in self.joins}
+        lost = next((name for name in details.joins if name not in joins), None)
+        if lost is not None:
+            what = f'it waits at the join "{lost}", which the graph does not have'
+            raise GraphChangedError(run.thread_id, what, f"Add the join again. {_ANEW}")
 
     def _overlay(self, send: Send, who: str) -> dict[str, object]:
         writes = self.schema.whole_writes(send.update, f'{who} sent "{send.target}"')

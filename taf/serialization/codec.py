@@ -10,7 +10,6 @@ from typing import Any, Literal, Union, get_args, get_origin
 from uuid import UUID
 
 from pydantic import ConfigDict, PydanticSchemaGenerationError, PydanticUserError, TypeAdapter
-from pydantic_core import PydanticSerializationError
 
 from taf.errors import NotStorableError
 from taf.serialization.comparison import difference
@@ -53,7 +52,7 @@ class Codec:
     def _dump(self, value: Any, mode: Literal["python", "json"] = "python") -> Any:
         try:
             return self._adapter.dump_python(value, mode=mode, round_trip=True, by_alias=False, warnings="error")
-        except (PydanticSerializationError, RecursionError) as error:
+        except Exception as error:  # a serializer of the user's may raise anything
             raise NotStorableError(self.path, f"it is not of its declared type ({error}).") from error
 
     def _encode_as_json(self, value: Any, refused: NotStorableError) -> tuple[Any, list[Mark]]:

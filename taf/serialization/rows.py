@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -16,6 +17,8 @@ MAX_ROW_BYTES = 8 * 1024 * 1024
 
 _MAX_DIGITS = 4300
 """JSON of a whole number with more digits is written, but cannot be read back."""
+
+_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 
 
 def dumps(value: Any, what: str = "a step") -> bytes:
@@ -34,9 +37,12 @@ def dumps(value: Any, what: str = "a step") -> bytes:
 
 def _dump_slowly(value: Any, what: str) -> bytes:
     try:
-        return json.dumps(value, separators=(",", ":"), ensure_ascii=True).encode()
+        text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
     except ValueError as error:
         raise NotStorableError(what, f"{error}.") from error
+    if _PAIR.search(text):
+        raise NotStorableError(what, "its text holds a pair of surrogates, which would come back as one character.")
+    return text.encode("utf-8", "backslashreplace")
 
 
 def _check_readable(data: bytes, what: str) -> None:

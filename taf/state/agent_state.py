@@ -78,7 +78,7 @@ class AgentState(BaseModel):
         status = ExecutionStatus(status)
         if not status.is_interrupted:
             raise ConfigError(f'set_interrupt() takes INTERRUPTED_BEFORE or INTERRUPTED_AFTER, not "{status.value}".')
-        self._ask = Ask(node, reason, status, data)
+        self._ask = Ask(str(node), str(reason), status, data)
         self._meta = replace(self.execution_meta, status=status, interrupted_node=node, interrupt_reason=reason)
 
     def clear_interrupt(self) -> None:

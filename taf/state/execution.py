@@ -56,6 +56,7 @@ TRANSITIONS: dict[ExecutionStatus, dict[Move, ExecutionStatus]] = {
         Move.PROGRESS: _RUN,
         Move.PAUSE_BEFORE: _BEFORE,
         Move.PAUSE_AFTER: _AFTER,
+        Move.ANSWER: _RUN,  # its owner died while a question was open
         Move.RESUME: _RUN,  # its owner died, and somebody goes on
         Move.STOP: _STOPPED,
         Move.COMPLETE: _DONE,
@@ -78,7 +79,7 @@ TRANSITIONS: dict[ExecutionStatus, dict[Move, ExecutionStatus]] = {
     },
     _STOPPED: {Move.START: _RUN, Move.RESUME: _RUN, Move.UPDATE: _STOPPED, Move.REPOSITION: _STOPPED},
     _DONE: {Move.START: _RUN, Move.UPDATE: _DONE, Move.REPOSITION: _STOPPED},
-    _ERROR: {Move.START: _RUN, Move.RESUME: _RUN, Move.UPDATE: _ERROR, Move.REPOSITION: _STOPPED},
+    _ERROR: {Move.START: _RUN, Move.ANSWER: _ERROR, Move.RESUME: _RUN, Move.UPDATE: _ERROR, Move.REPOSITION: _STOPPED},
 }
 """status → move → next status. What is not here is refused; every status has its row."""
 

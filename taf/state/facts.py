@@ -64,13 +64,17 @@ class Started(NamedTuple):
 
 
 class Stepped(NamedTuple):
-    """A step was done, by all its nodes."""
+    """A step was done, by all its nodes.
+
+    ``reached`` names, for each of several nodes, the keys of the tasks that it led to: kept where a human may undo that.
+    """
 
     ran: tuple[Ran, ...]
     frontier: tuple[Task, ...]
     asks: tuple[tuple[str, str, Ask], ...] = ()
     carried: tuple[Task, ...] = ()
     joins: Mapping[str, tuple[str, ...]] | None = None
+    reached: Mapping[str, tuple[str, ...]] = {}
 
 
 class TaskRecorded(NamedTuple):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import StrEnum
 from functools import reduce
 from typing import Any, NamedTuple
@@ -29,7 +29,7 @@ from taf.state.facts import (
     TaskRecorded,
     Updated,
 )
-from taf.state.interrupts import InterruptKind, InterruptRecord
+from taf.state.interrupts import InterruptKind, InterruptRecord, InterruptStatus
 from taf.state.schema import StateSchema
 
 
@@ -48,9 +48,10 @@ class Details(NamedTuple):
     memo: Mapping[str, Mapping[int, Entry]] = {}
     carried: tuple[Task, ...] = ()
     asks: tuple[tuple[str, str, Ask], ...] = ()
-    settled: tuple[tuple[str, str, Any], ...] = ()
+    settled: tuple[tuple[InterruptKind, str, str, Any], ...] = ()
     passed: frozenset[str] = frozenset()
     joins: Mapping[str, tuple[str, ...]] = {}
+    reached: Mapping[str, tuple[str, ...]] = {}
     partials: tuple[Partial, ...] = ()
     node: str | None = None
     reason: str | None = None
@@ -125,7 +126,7 @@ def _started(schema: StateSchema, run: Run, fact: Started) -> Run:
 
 
 def _stepped(schema: StateSchema, run: Run, fact: Stepped) -> Run:
-    ran, frontier, asks, carried, joins = fact
+    ran, frontier, asks, carried, joins, reached = fact
     status = advance(run.status, Move.PROGRESS)
     sequence = run.sequence + (len(ran) or 1)
     values = run.values
@@ -133,9 +134,10 @@ def _stepped(schema: StateSchema, run: Run, fact: Stepped) -> Run:
         if ops:
             values = schema.apply(values, ops, sequence)
     details = run.details
-    if details is not NOTHING or asks or carried or joins:
+    if details is not NOTHING or asks or carried or joins or reached:
         kept = details.joins if joins is None else joins
-        details = Details(asks=asks, carried=carried, joins=kept) if asks or carried or kept else NOTHING
+        is_plain = not (asks or carried or kept or reached)
+        details = NOTHING if is_plain else Details(asks=asks, carried=carried, joins=kept, reached=reached)
     return Run(
         run.thread_id,
         values,
@@ -169,7 +171,8 @@ def _with_entry(
 def _paused(schema: StateSchema, run: Run, fact: Paused) -> Run:
     is_after = fact.kind is InterruptKind.AFTER
     known = {record.id for record in fact.records}
-    still_open = tuple(record for record in run.details.interrupts if record.id not in known)
+    done = {output.key for output in fact.finished}  # what these asked and did not need any more is withdrawn
+    still_open = tuple(r for r in run.details.interrupts if r.id not in known and r.task not in done)
     return run._replace(
         status=advance(run.status, Move.PAUSE_AFTER if is_after else Move.PAUSE_BEFORE),
         sequence=run.sequence + 1,
@@ -189,11 +192,15 @@ def _answered(schema: StateSchema, run: Run, fact: Answered) -> Run:
     memo = details.memo
     if entry is not None and record.task is not None:
         memo = _with_entry(memo, record.task, record.position, entry)
-    settled, passed, carried = details.settled, details.passed, details.carried
+    settled, passed, carried, reached = details.settled, details.passed, details.carried, details.reached
+    is_rejected = record.status is InterruptStatus.REJECTED
     if record.task is None:
-        settled = (*settled, (record.node, record.reason, record.data))
-    if record.task is None and record.kind is InterruptKind.BEFORE:
+        settled = (*settled, (record.kind, record.node, record.reason, record.data))
+    if record.task is None and record.kind is InterruptKind.BEFORE and not is_rejected:
         passed |= {task.key for task in run.frontier if task.node == record.node}
+    if record.kind is InterruptKind.AFTER and is_rejected:
+        carried = without_ways_of(record.node, carried, reached)
+        reached = {node: keys for node, keys in reached.items() if node != record.node}
     if frontier is None:
         frontier = run.frontier
     elif not frontier:  # what was refused was all that was left: what waited behind it is next
@@ -210,8 +217,17 @@ def _answered(schema: StateSchema, run: Run, fact: Answered) -> Run:
             carried=carried,
             settled=settled,
             passed=passed,
+            reached=reached,
         ),
     )
+
+
+def without_ways_of(node: str, tasks: Sequence[Task], reached: Mapping[str, tuple[str, ...]]) -> tuple[Task, ...]:
+    """Return the tasks of a frontier that do not hang on ``node`` alone. ``reached`` is empty for a step of one node."""
+    if node not in reached:
+        return tuple(tasks) if reached else ()
+    others = {key for other, keys in reached.items() if other != node for key in keys}
+    return tuple(task for task in tasks if task.key in others or task.key not in reached[node])
 
 
 def _reopened(schema: StateSchema, run: Run, fact: Reopened) -> Run:
@@ -230,14 +246,15 @@ def _reopened(schema: StateSchema, run: Run, fact: Reopened) -> Run:
 def _resumed(schema: StateSchema, run: Run, fact: Resumed) -> Run:
     sequence = run.sequence + 1
     was_paused = run.status.is_interrupted
-    asks = () if was_paused else run.details.asks  # a cancelled pause asks again
+    # A step may hold several pauses, when its nodes asked for them: the next one comes before what follows the step.
+    stage = Stage.ENTER if was_paused and not run.details.asks else run.stage
     return run._replace(
         status=advance(run.status, Move.RESUME),
         values=schema.apply(run.values, fact.ops, sequence) if fact.ops else run.values,
         run_id=fact.run_id,
         sequence=sequence,
-        stage=Stage.ENTER if was_paused else run.stage,
-        details=run.details._replace(asks=asks, node=None, reason=None, error=None, partials=()),
+        stage=stage,
+        details=run.details._replace(node=None, reason=None, error=None, partials=()),
     )
 
 

@@ -99,6 +99,16 @@ async def load(store: BaseCheckpointer, key: ThreadKey = KEY, known: Known | Non
     return stored
 
 
+async def until_acquired(store: BaseCheckpointer) -> Owner:
+    """Acquire a thread as soon as it is free."""
+    async with asyncio.timeout(HANG):
+        while True:
+            try:
+                return await Owner.of(store)
+            except ThreadBusyError:
+                await asyncio.sleep(0.01)
+
+
 class Loops:
     """Event loops in OS threads of their own."""
 

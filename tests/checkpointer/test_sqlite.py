@@ -34,6 +34,7 @@ from tests.checkpointer.contract import (
     make_interrupt,
     make_record,
     until,
+    until_acquired,
 )
 
 
@@ -333,6 +334,24 @@ async def test_what_is_read_is_of_one_moment(store: SqliteCheckpointer) -> None:
         stored = await load(store)
         assert stored.tail[-1].sequence == stored.head == len(stored.tail)
     await writing
+
+
+async def test_an_owner_that_has_not_noticed_its_loss_is_refused(
+    store: SqliteCheckpointer, path: Path, connections: list[Connection]
+) -> None:
+    owner = await Owner.of(store, lease_seconds=0.05)
+    await owner.step()
+    await until(lambda: any(one.thread == "taf-sqlite-pulse" for one in connections))
+    for connection in connections:
+        connection.failing = "BEGIN IMMEDIATE" if connection.thread == "taf-sqlite-pulse" else ""
+    async with SqliteCheckpointer(path) as second:
+        heir = await until_acquired(second)
+        with pytest.raises(StaleOwnerError):
+            await owner.step(snapshot=Snapshot(2, None, (b"stale",)))
+        with pytest.raises(StaleOwnerError):
+            await owner.release()
+        await heir.step()
+        assert (await load(second))[1:7] == (2, "running", RUN, True, False, None)
 
 
 # --- cancelled, and callers that are gone ---

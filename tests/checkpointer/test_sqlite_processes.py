@@ -16,7 +16,7 @@ import pytest
 from taf.checkpointer.base import Change, Signal, ThreadKey
 from taf.checkpointer.sqlite import SqliteCheckpointer
 from taf.errors import StaleOwnerError, ThreadBusyError
-from tests.checkpointer.contract import HANG, KEY, Owner, load, until
+from tests.checkpointer.contract import HANG, KEY, Owner, load, until, until_acquired
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
@@ -76,15 +76,6 @@ async def process(path: Path | None = None) -> AsyncIterator[Process]:
         yield peer
     finally:
         peer.kill()
-
-
-async def until_acquired(store: SqliteCheckpointer) -> Owner:
-    async with asyncio.timeout(HANG):
-        while True:
-            try:
-                return await Owner.of(store)
-            except ThreadBusyError:
-                await asyncio.sleep(0.01)
 
 
 @pytest.fixture

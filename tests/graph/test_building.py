@@ -109,7 +109,7 @@ def test_a_name_without_a_function_is_refused() -> None:
 
 @pytest.mark.parametrize("wrong", [3, "text", {"a": 1}, [first]])
 def test_what_cannot_be_called_is_no_node(wrong: Any) -> None:
-    with pytest.raises(GraphError, match='Node "a" is .* cannot be called'):
+    with pytest.raises(GraphError, match=r'Node "a" is .* cannot be called'):
         StateGraph(Trail).add_node("a", wrong)
 
 

@@ -131,6 +131,11 @@ async def later(state: Seen, config: dict[str, Any], ctx: Context) -> Any:
     return told(config, ctx)
 
 
+@functools.wraps(later)
+def wrapped(*given: Any) -> Any:
+    return later(*given)
+
+
 BOTH = "state config:mint ctx:node"
 FORMS = [
     (only_state, "state"),
@@ -160,7 +165,7 @@ FORMS = [
     (functools.partial(later), BOTH),
     (functools.partial(Methods().later), "state config:mint"),
     (functools.partial(AsyncCallable()), "state ctx:node"),
-    (functools.wraps(later)(lambda *args: later(*args)), BOTH),
+    (wrapped, BOTH),
     (lambda state: told(), "state"),
     (lambda state, config: told(config), "state config:mint"),
     (lambda state: later(state, {"flavour": "own"}, None), "state config:own"),  # type: ignore[arg-type]

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from taf import ExecutionStatus as Status
+from taf import Message
 from taf.checkpointer import BaseCheckpointer
 from taf.errors import NothingToResumeError
 from tests.pausing.trails import loop, row
@@ -12,6 +13,7 @@ from tests.styles import run
 
 CONFIG = {"thread_id": "t"}
 NAMES = ("first", "middle", "last")
+said = Message.text_message
 
 
 @pytest.mark.parametrize("at", NAMES)
@@ -95,16 +97,16 @@ async def test_resumed_after_the_last_node_nothing_is_run_again(style: str, stor
 
 async def test_input_given_at_a_resume_is_merged(style: str, store: BaseCheckpointer) -> None:
     app = row("a", "b").compile(store, interrupt_before=["b"])
-    await run(app, style, {"messages": "do it", "note": "old", "trail": ["given"]}, CONFIG)
-    done = await run(app, style, {"messages": "approved", "note": "new"}, CONFIG)
+    await run(app, style, {"messages": [said("do it")], "note": "old", "trail": ["given"]}, CONFIG)
+    done = await run(app, style, {"messages": [said("approved")], "note": "new"}, CONFIG)
     assert [message.text() for message in done.messages] == ["do it", "approved"]
     assert (done.state.note, done.state.trail) == ("new", ["given", "a", "b"])
 
 
 async def test_input_given_at_a_resume_after_the_last_node_is_merged(style: str, store: BaseCheckpointer) -> None:
     app = row("only").compile(store, interrupt_after=["only"])
-    await run(app, style, {"messages": "one"}, CONFIG)
-    done = await run(app, style, {"messages": "two"}, CONFIG)
+    await run(app, style, {"messages": [said("one")]}, CONFIG)
+    done = await run(app, style, {"messages": [said("two")]}, CONFIG)
     assert [message.text() for message in done.messages] == ["one", "two"]
 
 

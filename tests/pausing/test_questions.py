@@ -7,7 +7,7 @@ from typing import Any, Literal
 import pytest
 from pydantic import BaseModel, Field
 
-from taf import Approve, Edit, Reject, Respond, interrupt, interrupt_sync
+from taf import Approve, Edit, Message, Reject, Respond, interrupt, interrupt_sync
 from taf import ExecutionStatus as Status
 from taf.checkpointer import BaseCheckpointer
 from taf.errors import ConfigError, InterruptExpiredError, InvalidAnswerError, OutsideNodeError
@@ -96,7 +96,7 @@ async def test_the_same_words_asked_twice_are_two_questions(store: BaseCheckpoin
 async def test_plain_input_leaves_a_question_open_and_is_kept(style: str, store: BaseCheckpointer) -> None:
     app = row("ask", nodes={"ask": asking("ask", "sure?")}).compile(store)
     before = (await run(app, style, {}, CONFIG)).interrupts
-    still = await run(app, style, {"messages": "yes, do it", "note": "said"}, CONFIG)
+    still = await run(app, style, {"messages": [Message.text_message("yes, do it")], "note": "said"}, CONFIG)
     assert (still.interrupted, still.interrupts, still.state.note) == (True, before, "said")
     assert [message.text() for message in still.messages] == ["yes, do it"]
 

@@ -1,0 +1,168 @@
+"""Changes of fields, what is to run and what nodes returned ⇄ JSON types, directed by the state's schema."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from taf.checkpointer.interrupts import decode_any, decode_ask, decode_marks, encode_any, encode_ask
+from taf.errors import NotStorableError
+from taf.state.channel import MISSING, Op
+from taf.state.facts import Output, Task
+from taf.state.schema import StateSchema, Write
+
+
+class Mismatch(ValueError):
+    """A stored value does not fit the field as the model declares it now."""
+
+    def __init__(self, field: str, why: object) -> None:
+        self.field = field
+        super().__init__(f'the stored value of field "{field}" does not fit its type: {why}')
+
+
+class ChangeCodec:
+    """Encodes and decodes whatever holds values of the state's fields."""
+
+    def __init__(self, schema: StateSchema) -> None:
+        self.schema = schema
+
+    # -- changes -----------------------------------------------------------------------------------
+
+    def op(self, op: Op) -> list[Any]:
+        """Turn one change into JSON types."""
+        kind, name, value = op
+        channel = self.schema.channel(name)
+        if kind == "set" or kind == "merge":
+            packed, marks = channel.codec.encode(value)
+        elif kind == "append":
+            packed, marks = channel.items.encode(value)
+        elif kind == "put":
+            packed, marks = channel.items.encode([value[1]])
+            packed = [value[0], packed]
+        else:
+            packed, marks = value, []
+        return [kind, name, packed, marks] if marks else [kind, name, packed]
+
+    def decode_op(self, stored: Sequence[Any]) -> Op | None:
+        """Undo ``op``. Return None for a field that the model no longer has."""
+        kind, name, packed = stored[:3]
+        if not self._is_known(name):
+            return None
+        if kind in ("cut", "drop"):
+            return Op(kind, name, packed)
+        channel, marks = self.schema.channel(name), decode_marks(stored[3]) if len(stored) > 3 else []
+        if kind in ("append", "put") and not channel.is_list:
+            raise Mismatch(name, "it was a list")
+        try:
+            if kind == "append":
+                return Op(kind, name, channel.items.decode(packed, marks))
+            if kind == "put":
+                return Op(kind, name, (packed[0], channel.items.decode(packed[1], marks)[0]))
+            value = channel.codec.decode(packed, marks)
+        except ValueError as error:
+            raise Mismatch(name, error) from error
+        if kind == "merge" and type(value) is not dict:
+            raise Mismatch(name, "it was a dict")
+        if kind not in ("set", "merge"):
+            raise ValueError(f"unknown change {kind!r}")
+        return Op(kind, name, value)
+
+    def _is_known(self, name: str) -> bool:
+        return name in self.schema.channels or self.schema.is_open
+
+    def decode_ops(self, stored: Iterable[Sequence[Any]]) -> tuple[Op, ...]:
+        """Undo ``op`` for many."""
+        found = (self.decode_op(one) for one in stored)
+        return tuple(op for op in found if op is not None)
+
+    # -- tasks and outputs -------------------------------------------------------------------------
+
+    def tasks(self, tasks: Sequence[Task]) -> list[Any]:
+        """Turn a frontier into JSON types: a name, or name, key and overlay."""
+        return [t.node if t.overlay is None and t.key == t.node else self._task(t) for t in tasks]
+
+    def _task(self, task: Task) -> list[Any]:
+        overlay = None
+        if task.overlay is not None:
+            overlay = [self.op(Op("set", name, value))[1:] for name, value in task.overlay.items()]
+        return [task.node, task.key, overlay]
+
+    def optional_tasks(self, tasks: Sequence[Task] | None) -> list[Any] | None:
+        return None if tasks is None else self.tasks(tasks)
+
+    def decode_tasks(self, stored: Iterable[Any]) -> tuple[Task, ...]:
+        """Undo ``tasks``."""
+        return tuple(Task(t, t) if type(t) is str else self._decode_task(t) for t in stored)
+
+    def _decode_task(self, stored: Sequence[Any]) -> Task:
+        node, key, overlay = stored
+        if overlay is None:
+            return Task(node, key)
+        return Task(node, key, {op.field: op.value for op in self.decode_ops(["set", *part] for part in overlay)})
+
+    def decode_optional_tasks(self, stored: Iterable[Any] | None) -> tuple[Task, ...] | None:
+        """Undo ``tasks`` where there may be none."""
+        return None if stored is None else self.decode_tasks(stored)
+
+    def outputs(self, outputs: Iterable[Output]) -> list[Any]:
+        return [
+            [
+                output.key,
+                output.node,
+                [self._write(write) for write in output.writes],
+                self.optional_tasks(output.goto),
+                None if output.ask is None else encode_ask(output.ask),
+            ]
+            for output in outputs
+        ]
+
+    def _write(self, write: Write) -> list[Any]:
+        name, value, is_whole = write
+        if is_whole and isinstance(value, Op):
+            return ["change", self.op(value)]
+        if is_whole and value is MISSING:
+            return ["drop", name]
+        if is_whole or name not in self.schema.channels or self.schema.channels[name].style != "custom":
+            return ["whole" if is_whole else "update", self.op(Op("set", name, value))]
+        try:  # an update for a reducer of the user's may be anything
+            return ["free", name, encode_any(value, name)]
+        except NotStorableError as refused:
+            return self._write_as_declared(name, value, refused)
+
+    def _write_as_declared(self, name: str, value: Any, refused: NotStorableError) -> list[Any]:
+        channel = self.schema.channels[name]
+        try:
+            return ["update", self.op(Op("set", name, value))]
+        except NotStorableError:
+            if not channel.is_list or isinstance(value, list):
+                raise
+        try:
+            return ["item", self.op(Op("append", name, [value]))]
+        except NotStorableError:
+            raise refused from None
+
+    def decode_outputs(self, stored: Iterable[Sequence[Any]]) -> tuple[Output, ...]:
+        """Read what nodes returned before their step was done."""
+        return tuple(
+            Output(
+                key,
+                node,
+                tuple(write for write in map(self._decode_write, writes) if write is not None),
+                self.decode_optional_tasks(goto),
+                None if ask is None else decode_ask(ask),
+            )
+            for key, node, writes, goto, ask in stored
+        )
+
+    def _decode_write(self, stored: Sequence[Any]) -> Write | None:
+        how = stored[0]
+        if how in ("drop", "free"):
+            if not self._is_known(stored[1]):
+                return None
+            return Write(stored[1], MISSING, True) if how == "drop" else Write(stored[1], decode_any(stored[2]))
+        op = self.decode_op(stored[1])
+        if op is None:
+            return None
+        if how == "change":
+            return Write(op.field, op, True)
+        return Write(op.field, op.value[0]) if how == "item" else Write(op.field, op.value, how == "whole")

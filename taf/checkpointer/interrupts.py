@@ -1,0 +1,97 @@
+"""Interrupt records, and the other small things whose values nobody declared a type for ⇄ JSON types."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import fields
+from datetime import datetime
+from types import NoneType
+from typing import Any
+
+from taf.serialization import Mark, pack, unpack
+from taf.state.agent_state import Ask
+from taf.state.execution import ExecutionStatus
+from taf.state.facts import Entry, Partial
+from taf.state.interrupts import InterruptKind, InterruptRecord, InterruptStatus
+
+_TYPES: dict[str, tuple[type, ...]] = {
+    "id": (str,),
+    "thread_id": (str,),
+    "run_id": (str,),
+    "node": (str,),
+    "reason": (str,),
+    "created_at": (datetime,),
+    "due_at": (datetime, NoneType),
+    "answered_at": (datetime, NoneType),
+    "answered_by": (str, NoneType),
+    "task": (str, NoneType),
+    "version": (int,),
+    "position": (int,),
+    "allowed": (tuple,),
+    "path": (tuple,),
+}
+
+
+def encode_any(value: Any, where: str) -> list[Any]:
+    """Turn a value whose type nobody declared into JSON types. ``where`` names it in a ``NotStorableError``."""
+    packed, marks = pack(value, (where,))
+    return [packed, marks] if marks else [packed]
+
+
+def decode_any(stored: Sequence[Any]) -> Any:
+    """Undo ``encode_any``."""
+    return unpack(stored[0], decode_marks(stored[1])) if len(stored) > 1 else stored[0]
+
+
+def decode_marks(stored: Iterable[Any]) -> list[Mark]:
+    """Return marks as they were before JSON made lists of them."""
+    return [(tuple(path), tag) for path, tag in stored]
+
+
+def encode_record(record: InterruptRecord) -> Any:
+    """Turn an interrupt record into JSON types."""
+    values = {f.name: getattr(record, f.name) for f in fields(record)}
+    return encode_any(values | {"kind": record.kind.value, "status": record.status.value}, "interrupt")
+
+
+def decode_record(stored: Any) -> InterruptRecord:
+    """Undo ``encode_record``; keys that a later version added are passed over."""
+    known = {f.name for f in fields(InterruptRecord)}
+    values: dict[str, Any] = {key: value for key, value in decode_any(stored).items() if key in known}
+    values |= {"kind": InterruptKind(values["kind"]), "status": InterruptStatus(values["status"])}
+    wrong = [name for name, kinds in _TYPES.items() if name in values and type(values[name]) not in kinds]
+    if wrong:
+        raise TypeError(f"{wrong[0]} of an interrupt is a {type(values[wrong[0]]).__name__}")
+    return InterruptRecord(**values)
+
+
+def encode_ask(ask: Ask) -> list[Any]:
+    """Turn what ``set_interrupt`` asked for into JSON types."""
+    return [ask.node, ask.reason, ask.status.value, encode_any(ask.data, "data")]
+
+
+def decode_ask(stored: Sequence[Any]) -> Ask:
+    """Undo ``encode_ask``."""
+    node, reason, status, data = stored
+    return Ask(node, reason, ExecutionStatus(status), decode_any(data))
+
+
+def encode_entry(entry: Entry) -> list[Any]:
+    """Turn what a node got from a task or a human into JSON types."""
+    return [entry.kind, entry.name, encode_any(entry.value, entry.name)]
+
+
+def decode_entry(stored: Sequence[Any]) -> Entry:
+    """Undo ``encode_entry``."""
+    kind, name, value = stored
+    return Entry(kind, name, decode_any(value))
+
+
+def encode_partials(partials: Iterable[Partial]) -> list[Any]:
+    """Turn what nodes emitted into JSON types."""
+    return [[one.node, one.attempt, one.key, encode_any(one.value, "emit")] for one in partials]
+
+
+def decode_partials(stored: Iterable[Sequence[Any]]) -> tuple[Partial, ...]:
+    """Undo ``encode_partials``."""
+    return tuple(Partial(node, attempt, key, decode_any(value)) for node, attempt, key, value in stored)

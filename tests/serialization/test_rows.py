@@ -1,0 +1,94 @@
+"""Rows are bounded on both ways, and no bytes whatever give more than a ``ValueError``."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from taf.errors import NotStorableError
+from taf.serialization import MAX_ROW_BYTES, dumps, loads
+
+plain = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**300), 2**300) | st.floats(allow_nan=False) | st.text(st.characters()),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(st.characters()), inner),
+)
+
+
+@given(plain)
+def test_plain_values_come_back(value: Any) -> None:
+    assert loads(dumps(value)) == value
+
+
+@pytest.mark.parametrize("text", ["\x00", "\ud800", "\udfff\ud800", "a\ud83d", "\\ud800", "😀\ud800"], ids=ascii)
+def test_text_that_no_encoder_likes_comes_back(text: str) -> None:
+    assert loads(dumps({text: [text]})) == {text: [text]}
+
+
+def test_a_pair_of_surrogates_that_is_not_one_character_is_refused() -> None:
+    with pytest.raises(NotStorableError, match="^title cannot be stored: its text holds a pair of surrogates"):
+        dumps(["\ud83d\ude00"], "title")
+
+
+def test_no_number_is_null() -> None:
+    assert repr(loads(dumps([float("nan"), float("inf"), -float("inf"), -0.0]))) == "[nan, inf, -inf, -0.0]"
+
+
+def test_a_row_that_is_too_large_is_neither_written_nor_read() -> None:
+    with pytest.raises(NotStorableError, match="^notes cannot be stored: it would be 8,388,610 bytes"):
+        dumps("x" * MAX_ROW_BYTES, "notes")
+    assert loads(dumps("x" * (MAX_ROW_BYTES - 2))) == "x" * (MAX_ROW_BYTES - 2)
+    with pytest.raises(ValueError, match="more than a row may hold"):
+        loads(b" " * (MAX_ROW_BYTES + 1))
+
+
+@pytest.mark.parametrize("text", ["", "\ud800"], ids=["fast", "slow"])
+def test_a_number_that_could_be_written_but_not_read_is_refused(text: str) -> None:
+    assert loads(dumps([10**4299, text])) == [10**4299, text]
+    with pytest.raises(NotStorableError, match="^total cannot be stored"):
+        dumps([10**4300, text], "total")
+
+
+@settings(max_examples=500)
+@given(st.binary(max_size=200))
+@example(b'"\\ud800')
+@example(b"\xff\xfe")
+@example(b"\xef\xbb\xbf1")
+def test_any_bytes_give_a_value_or_a_value_error(data: bytes) -> None:
+    try:
+        loads(data)
+    except ValueError:
+        return
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"[" * MAX_ROW_BYTES,
+        b"[" * 300 + b"]" * 300,
+        b'["\\ud800",' + b"[" * 900 + b"]" * 900 + b"]",  # the slow decoder could read this
+        b'["\\ud800",' + b"[" * 100_000 + b"]" * 100_000 + b"]",
+        b'["\\ud800",' + b'{"a":' * 300 + b"1" + b"}" * 300 + b"]",
+        b"1" * MAX_ROW_BYTES,
+        b'["\\ud800",' + b"1" * (MAX_ROW_BYTES - 20) + b"]",
+        b'"' + b"\\" * (MAX_ROW_BYTES - 1),
+        b"\x00" * MAX_ROW_BYTES,
+    ],
+    ids=lambda data: f"{data[:12]!r} {len(data)}",
+)
+def test_hostile_rows_are_refused_at_once(data: bytes) -> None:
+    began = time.perf_counter()
+
+    with pytest.raises(ValueError, match=r"."):
+        loads(data)
+    assert time.perf_counter() - began < 2
+
+
+def test_what_the_slow_decoder_reads_is_what_the_standard_library_wrote() -> None:
+    value = {"a": ["\ud800", 1, 2.5, None, True, {"b": []}]}
+
+    assert loads(json.dumps(value).encode()) == value

@@ -1,0 +1,58 @@
+"""What ``import taf`` gives, and what it does not load."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import taf
+from taf import errors
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def test_every_public_name_is_there() -> None:
+    assert [name for name in taf.__all__ if not hasattr(taf, name)] == []
+    assert len(set(taf.__all__)) == len(taf.__all__)
+
+
+def test_every_error_is_public() -> None:
+    tree = {name for name, found in vars(errors).items() if isinstance(found, type) and issubclass(found, Exception)}
+
+    assert tree <= set(taf.__all__)
+
+
+def test_nothing_is_public_by_accident() -> None:
+    rooms = {path.stem for path in (ROOT / "taf").iterdir()}
+    found = {name for name in vars(taf) if not name.startswith("_")} - rooms
+
+    assert found - {"annotations", "TYPE_CHECKING", "Any"} <= set(taf.__all__)
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    assert not hasattr(taf, "Sqlite")
+
+
+def test_the_version_is_that_of_the_distribution() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+    assert taf.__version__ == project["version"]
+
+
+def test_importing_taf_loads_no_driver_and_no_server() -> None:
+    program = "import sys, taf; print(*sorted(sys.modules))"
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    loaded = {name.partition(".")[0] for name in ended.stdout.split()}
+
+    assert loaded.isdisjoint({"sqlite3", "_sqlite3", "asyncpg", "flask", "multiprocessing", "unittest", "pytest"})
+    assert {"taf", "pydantic", "anyio"} <= loaded
+    assert "taf.graph.draw" not in ended.stdout.split()
+
+
+def test_a_store_with_a_driver_is_loaded_when_it_is_asked_for() -> None:
+    program = "import sys, taf; taf.SqliteCheckpointer; print('sqlite3' in sys.modules)"
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+
+    assert ended.stdout.strip() == "True"
