@@ -10,6 +10,9 @@ Press Ctrl-C or Ctrl-D at the question, or kill the process at any moment: the r
 from __future__ import annotations
 
 import argparse
+import os
+import shlex
+import sys
 import time
 from typing import Any
 
@@ -96,10 +99,16 @@ def decide_in_the_terminal(app: CompiledGraph, result: RunResult) -> RunResult:
     return result
 
 
+def python() -> str:
+    """Return how this Python is called from here: by its path, when it belongs to this folder."""
+    path = os.path.relpath(sys.executable)
+    return "python" if path.startswith("..") else path
+
+
 def tell(result: RunResult, db: str) -> None:
     """Say how the thread stands, and if it waits, how to go on from any process."""
     if result.interrupted:
-        command = f"python examples/approval_workflow.py --db {db} --resume {result.thread_id}"
+        command = shlex.join([python(), "examples/approval_workflow.py", "--db", db, "--resume", result.thread_id])
         print(f"Thread {result.thread_id} waits in {db}. To go on, now or after a restart:")
         print(f"  {command} --approve\n  {command} --deny")
     elif result.status is ExecutionStatus.COMPLETED:

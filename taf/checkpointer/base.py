@@ -174,8 +174,11 @@ class BaseCheckpointer(ABC):
         """Leave a signal for the run that is active on a thread. Return False when that run is not active."""
 
     @abstractmethod
-    def watch(self, key: ThreadKey, watcher: Watcher) -> Callable[[], None]:
-        """Tell ``watcher`` whenever the thread's head moves or a signal arrives, until the returned function is called."""
+    def watch(self, key: ThreadKey, watcher: Watcher, *, signals_only: bool = False) -> Callable[[], None]:
+        """Tell ``watcher`` whenever the thread's head moves or a signal arrives, until the returned function is called.
+
+        ``signals_only``: an owner knows where its thread is, and need not be told of moves.
+        """
 
     @abstractmethod
     async def interrupts(

@@ -141,11 +141,15 @@ class FactCodec(ChangeCodec):
 
     # -- changes -----------------------------------------------------------------------------------
 
-    def _ops(self, ops: Sequence[Op], items: Items, slot: int = 0) -> list[list[Any]]:
+    def _ops(self, ops: Sequence[Op], items: Items, slot: int = 0) -> list[Sequence[Any]]:
         channels = self.schema.channels
-        body: list[list[Any]] = []
+        body: list[Sequence[Any]] = []
         for op in ops:
-            channel = channels.get(op.field)
+            kind, name, value = op
+            channel = channels.get(name)
+            if kind == "set" and channel is not None and type(value) in channel.codec.plain:
+                body.append(op)  # as it stands: a list of three
+                continue
             encoded = self.op(op)
             if channel is not None and channel.is_list:
                 items.append([slot, *encoded])

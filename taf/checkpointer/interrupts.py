@@ -8,11 +8,12 @@ from datetime import datetime
 from types import NoneType
 from typing import Any
 
-from taf.serialization import Mark, pack, unpack
+from taf.serialization import Codec, Mark, pack, unpack
 from taf.state.agent_state import Ask
 from taf.state.execution import ExecutionStatus
 from taf.state.facts import Entry, Partial
 from taf.state.interrupts import InterruptKind, InterruptRecord, InterruptStatus
+from taf.state.messages import Message
 
 _TYPES: dict[str, tuple[type, ...]] = {
     "id": (str,),
@@ -87,11 +88,24 @@ def decode_entry(stored: Sequence[Any]) -> Entry:
     return Entry(kind, name, decode_any(value))
 
 
+_MESSAGE = Codec(Message, "emit")
+
+
 def encode_partials(partials: Iterable[Partial]) -> list[Any]:
-    """Turn what nodes emitted into JSON types."""
-    return [[one.node, one.attempt, one.key, encode_any(one.value, "emit")] for one in partials]
+    """Turn what nodes emitted into JSON types: any plain value, or a message."""
+    return [[one.node, one.attempt, one.key, *_encode_shown(one.value)] for one in partials]
+
+
+def _encode_shown(value: Any) -> list[Any]:
+    if isinstance(value, Message):
+        return [_MESSAGE.encode(value), "message"]
+    return [encode_any(value, "emit")]
 
 
 def decode_partials(stored: Iterable[Sequence[Any]]) -> tuple[Partial, ...]:
     """Undo ``encode_partials``."""
-    return tuple(Partial(node, attempt, key, decode_any(value)) for node, attempt, key, value in stored)
+    return tuple(Partial(node, attempt, key, _decode_shown(*shown)) for node, attempt, key, *shown in stored)
+
+
+def _decode_shown(stored: Sequence[Any], kind: str = "any") -> Any:
+    return _MESSAGE.decode(stored[0], decode_marks(stored[1])) if kind == "message" else decode_any(stored)

@@ -36,7 +36,7 @@ from taf.state.execution import ExecutionStatus
 from taf.state.facts import Answered, Fact, Forked
 from taf.state.interrupts import InterruptRecord, InterruptStatus
 from taf.state.run import Run, evolve
-from taf.state.schema import StateSchema
+from taf.state.schema import StateSchema, Values
 
 SNAPSHOT_FLOOR = 64 * 1024
 """No snapshot is taken before this many bytes have been written since the last one."""
@@ -209,15 +209,15 @@ class Ledger:
         self.was_owned = grant.stored.is_owned
         self.is_open = True
 
-    def stage(self, fact: Fact) -> None:
-        """Take one more fact. An impossible or unstorable one raises, and is not taken."""
+    def stage(self, fact: Fact, values: Values | None = None) -> None:
+        """Take one more fact. An impossible or unstorable one raises, and is not taken. ``values``: see ``evolve``."""
         journal, run = self._journal, self.run
         if not self._staged:
             self._before = run
-        after = evolve(journal.schema, run, fact)
+        after = evolve(journal.schema, run, fact, values)
         kind, body, items = journal.codec.encode(fact)
         at = journal.clock()
-        if run.details.interrupts or after.details.interrupts:
+        if run.details is not after.details and (run.details.interrupts or after.details.interrupts):
             self._interrupts.extend(_interrupt_rows(run, after, fact, at))
         self._staged.append(Told(Record(after.sequence, kind, after.run_id, at, body, items, after.step), fact))
         self._tail_bytes += len(body)
@@ -236,16 +236,10 @@ class Ledger:
         """
         run, told, interrupts = self.run, self._staged, self._interrupts
         self._staged, self._interrupts = [], []
+        snapshot = self._snapshot() if self._tail_bytes > SNAPSHOT_FLOOR else None
+        records = [one.record for one in told]
         commit = Commit(
-            self.key,
-            self._epoch,
-            self._saved,
-            [one.record for one in told],
-            run.status.value,
-            run.run_id,
-            interrupts,
-            self._snapshot_if_due(),
-            release,
+            self.key, self._epoch, self._saved, records, run.status, run.run_id, interrupts, snapshot, release
         )
         try:
             signals = await self._journal.store.append(commit)
@@ -258,8 +252,9 @@ class Ledger:
             self._remember()
         return told, signals
 
-    def _snapshot_if_due(self) -> Snapshot | None:
-        if self._tail_bytes <= SNAPSHOT_FLOOR or self._tail_bytes <= self._snapshot_bytes:
+    def _snapshot(self) -> Snapshot | None:
+        """Return a snapshot if what was written since the last one outweighs it."""
+        if self._tail_bytes <= self._snapshot_bytes:
             return None
         try:
             found = self._journal.snapshots.take(self.run)

@@ -54,6 +54,7 @@ class InMemoryCheckpointer(BaseCheckpointer):
         self._threads: dict[ThreadKey, _Thread] = {}
         self._interrupts: dict[str, _Interrupt] = {}
         self._watchers: dict[ThreadKey, list[Watcher]] = {}
+        self._signal_watchers: dict[ThreadKey, list[Watcher]] = {}
         self._last_signal = self._last_epoch = 0
         self._is_closed = False
 
@@ -92,10 +93,10 @@ class InMemoryCheckpointer(BaseCheckpointer):
                 thread.snapshot = commit.snapshot
             for row in commit.interrupts:
                 self._interrupts[row.id] = _Interrupt(commit.key, row)
-            signals = tuple(signal for signal in thread.signals if signal.run_id == commit.run_id)
+            signals = [signal for signal in thread.signals if signal.run_id == commit.run_id] if thread.signals else ()
             if commit.is_release:
                 self._release(commit.key, thread)
-            watchers = self._watchers.get(commit.key)
+            watchers = self._watchers.get(commit.key) if self._watchers else None
         if watchers:
             left = () if commit.is_release else signals
             self._tell(watchers, Change(thread.head, commit.status, commit.run_id, left))
@@ -177,22 +178,23 @@ class InMemoryCheckpointer(BaseCheckpointer):
             self._last_signal += 1
             thread.signals = [*thread.signals, signal._replace(id=self._last_signal)]
             change = Change(thread.head, thread.status, thread.run_id, tuple(thread.signals))
-            watchers = self._watchers.get(key, ())
+            watchers = [*self._watchers.get(key, ()), *self._signal_watchers.get(key, ())]
         self._tell(watchers, change)
         return True
 
-    def watch(self, key: ThreadKey, watcher: Watcher) -> Callable[[], None]:
+    def watch(self, key: ThreadKey, watcher: Watcher, *, signals_only: bool = False) -> Callable[[], None]:
         """See ``BaseCheckpointer.watch``."""
+        watchers = self._signal_watchers if signals_only else self._watchers
         with self._lock:
-            self._watchers[key] = [*self._watchers.get(key, ()), watcher]
+            watchers[key] = [*watchers.get(key, ()), watcher]
 
         def unwatch() -> None:
             with self._lock:
-                left = [other for other in self._watchers.get(key, ()) if other is not watcher]
+                left = [other for other in watchers.get(key, ()) if other is not watcher]
                 if left:
-                    self._watchers[key] = left
+                    watchers[key] = left
                 else:
-                    self._watchers.pop(key, None)
+                    watchers.pop(key, None)
 
         return unwatch
 

@@ -280,10 +280,10 @@ class SqliteCheckpointer(BaseCheckpointer):
 
     # -- watching and closing ----------------------------------------------------------------------
 
-    def watch(self, key: ThreadKey, watcher: Watcher) -> Callable[[], None]:
+    def watch(self, key: ThreadKey, watcher: Watcher, *, signals_only: bool = False) -> Callable[[], None]:
         """See ``BaseCheckpointer.watch``. A watcher who is not the owner may first be told where the thread is now."""
         self._machinery.enter()
-        return self._machinery.pulse.watch(key, watcher)
+        return self._machinery.pulse.watch(key, watcher, signals_only=signals_only)
 
     def _tell(self, key: ThreadKey, told: _Told) -> None:
         if told.place is not None:

@@ -86,13 +86,13 @@ class Pulse:
 
     # -- watchers ----------------------------------------------------------------------------------
 
-    def watch(self, key: ThreadKey, watcher: Watcher) -> Callable[[], None]:
+    def watch(self, key: ThreadKey, watcher: Watcher, *, signals_only: bool) -> Callable[[], None]:
         """Tell ``watcher`` of changes from now on; return what ends it."""
         with self._condition:
             if self._is_closed:
                 raise CheckpointerClosedError
             lease = self._leases.get(key)
-            unwatch = self.watches.add(key, watcher, lease.seen if lease else NOWHERE)
+            unwatch = self.watches.add(key, watcher, lease.seen if lease else NOWHERE, signals_only)
             self._wake_by(time.monotonic() + POLL_SECONDS)
         return unwatch
 

@@ -25,8 +25,9 @@ NOWHERE = Place(0, 0)
 
 
 class _Watch:
-    def __init__(self, watcher: Watcher, told: Place) -> None:
+    def __init__(self, watcher: Watcher, told: Place, signals_only: bool) -> None:
         self._watcher: Watcher | None = watcher
+        self._signals_only = signals_only
         self._lock = threading.Lock()
         self.told = told
 
@@ -36,6 +37,8 @@ class _Watch:
             watcher = self._watcher
             if watcher is not None and place > self.told:
                 self.told = place
+                if self._signals_only and not change.signals:
+                    return
                 # Whoever tells has others to tell, and leases to renew.
                 with suppress(Exception):
                     watcher(change)
@@ -64,9 +67,9 @@ class Watches:
         with self._lock:
             return list(self._watches)
 
-    def add(self, key: ThreadKey, watcher: Watcher, told: Place) -> Callable[[], None]:
+    def add(self, key: ThreadKey, watcher: Watcher, told: Place, signals_only: bool) -> Callable[[], None]:
         """Tell ``watcher`` what comes after ``told``; return what ends it."""
-        watch = _Watch(watcher, told)
+        watch = _Watch(watcher, told, signals_only)
         with self._lock:
             self._watches[key] = [*self._watches.get(key, ()), watch]
             self.generation += 1

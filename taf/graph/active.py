@@ -118,6 +118,9 @@ class ActiveRun:
 
     def request_stop(self, reason: str) -> None:
         """Stop the run, from any loop or thread."""
+        if running_loop() is self.loop:
+            self.engine.request_stop(reason)
+            return
         with contextlib.suppress(RuntimeError):  # the loop is closed, and the run with it
             self.loop.call_soon_threadsafe(self.engine.request_stop, reason)
 

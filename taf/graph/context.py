@@ -261,7 +261,6 @@ class Context:
         entry = self.memo.get(position)
         if entry is not None:
             return self._recorded(position, entry, name, codec)
-        self._refuse_in_place_of_question(position, name)
         result = fn(*args)
         if isawaitable(result):
             result = await result
@@ -275,17 +274,10 @@ class Context:
         entry = self.memo.get(position)
         if entry is not None:
             return self._recorded(position, entry, name, codec)
-        self._refuse_in_place_of_question(position, name)
         result = fn(*args)
         saving = self._record(position, name, codec, result)
         asyncio.run_coroutine_threadsafe(saving, self._host.loop).result()
         return result
-
-    def _refuse_in_place_of_question(self, position: int, name: str) -> None:
-        for record in self.open:
-            if record.task == self.task.key and record.position == position and record.inner_id is None:
-                known = f'the question "{record.reason}"'
-                raise NonDeterministicReplayError(self.node, position % LANE, known, f'task "{name}"')
 
     async def _record(self, position: int, name: str, codec: Codec, result: Any) -> None:
         packed, marks = codec.encode(result)

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from taf.checkpointer.base import Change, Signal
+from taf.checkpointer.interrupts import encode_partials
 from taf.checkpointer.journal import Ledger, Told
 from taf.errors import InvalidAnswerError, RecursionLimitError, StaleOwnerError, TafError
 from taf.events import Event
@@ -30,7 +31,7 @@ from taf.graph.telling import events_of
 from taf.ids import new_id
 from taf.serialization import pack
 from taf.state.copying import copy_value
-from taf.state.facts import Completed, Entry, Fact, Failed, Output, Paused, Reopened, Task, TaskRecorded
+from taf.state.facts import Completed, Entry, Fact, Failed, Output, Partial, Paused, Reopened, Task, TaskRecorded
 from taf.state.interrupts import InterruptKind, InterruptRecord, InterruptStatus
 from taf.state.run import Run, replay
 from taf.state.schema import Values
@@ -78,7 +79,7 @@ class Engine(Halting):
         ledger = self._ledger = await journal.acquire(thread_id, lease_seconds=options.lease_seconds, create=create)
         if ledger is None:
             return None
-        unwatch = journal.store.watch(ledger.key, self._on_change) if self.parent is None else _nothing
+        unwatch = journal.store.watch(ledger.key, self._on_change, signals_only=True) if self.parent is None else _nothing
         try:
             facts = await self._taken_in(call, ledger)
             if self._detaching is not None:
@@ -155,7 +156,7 @@ class Engine(Halting):
             await self._fail(ledger, result.error, result.node, outputs)
         elif result.refused is not None:
             await self._reopen(ledger, result)
-        elif result.asked or (ledger.run.details.interrupts and _open_beside(ledger.run, outputs)):
+        elif result.asked or ledger.run.details.interrupts:
             ledger.stage(self._asked(ledger.run, result))
         else:
             try:
@@ -170,12 +171,13 @@ class Engine(Halting):
         if run.details.finished:
             known = {**run.details.finished, **{output.key: output for output in outputs}}
             outputs = [known[task.key] for task in run.frontier]
-        changes, values = spec.schema.merge(run.values, [(output.node, output.writes) for output in outputs])
+        written = [(output.node, output.writes) for output in outputs]
+        changes, values = spec.schema.merge(run.values, written, run.sequence + (len(outputs) or 1))
         if spec.branches:
             routes = await self._routed(outputs, run, values)
         else:
             routes = [spec.straight.get(o.node, ()) if o.goto is None else o.goto for o in outputs]
-        ledger.stage(step(spec, run, outputs, changes, routes))
+        ledger.stage(step(spec, run, outputs, changes, routes), values)
 
     async def _routed(self, outputs: Sequence[Output], run: Run, values: Values) -> list[tuple[Task, ...]]:
         """Ask the routers. They are users' code: a stop cancels them, and keeps what led to them."""
@@ -198,7 +200,7 @@ class Engine(Halting):
 
     def _asked(self, run: Run, result: StepResult) -> Paused:
         records = tuple(result.asked)
-        first = (records or _open_beside(run, result.outputs))[0]
+        first = (records or run.details.interrupts)[0]
         node = next((task.node for task in run.frontier if task.key == first.task), first.node)
         return Paused(InterruptKind.NODE if first.is_question else InterruptKind.BEFORE, node, first.reason, records, tuple(result.outputs))
 
@@ -300,7 +302,7 @@ class Engine(Halting):
 
     def emit(self, context: Context, value: Any, key: str | None) -> None:
         """Show a partial, in order with everything else, from whichever OS thread the node runs in."""
-        pack(value, ("emit",))
+        encode_partials([Partial(context.node, context.attempt, key, value)])  # refuse what could not be kept
         value = copy_value(value)  # the node may go on changing its own
         if running_loop() is self.loop:
             self._emit(context, value, key)
@@ -346,12 +348,6 @@ def mark(error: BaseException, config: RunConfig, node: str | None) -> None:
             error.node = node  # type: ignore[attr-defined]
     where = f'node "{node}" of ' if node else ""
     error.add_note(f'raised in {where}run {config.run_id}, thread "{config.thread_id}"')
-
-
-def _open_beside(run: Run, outputs: Sequence[Output]) -> list[InterruptRecord]:
-    """Return the interrupts that are open when some nodes of the step are done."""
-    done = {output.key for output in outputs}
-    return [record for record in run.details.interrupts if record.task not in done]
 
 
 def _nothing() -> None:

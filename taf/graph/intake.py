@@ -287,6 +287,8 @@ class Intake:
             raise InvalidAnswerError(run.thread_id, record.id, f"it takes {allowed}, not {word or repr(decision)}.")
         if isinstance(decision, Reject) and not isinstance(cast("object", decision.reason), str):
             raise InvalidAnswerError(run.thread_id, record.id, f"its reason is {decision.reason!r}, which is no text.")
+        if isinstance(decision, Edit) and not isinstance(cast("object", decision.update), Mapping):
+            raise InvalidAnswerError(run.thread_id, record.id, f"its update is {decision.update!r}, which is no dict.")
         if isinstance(decision, Respond):
             return Respond(self._fitting(run, record, decision.answer))
         return cast("HumanDecision", decision)

@@ -57,12 +57,15 @@ async def stop(runtime: Runtime, active: ActiveRun | None, thread_id: str, reaso
 async def _landed(
     runtime: Runtime, thread_id: str, run_id: str, reason: str, unwinding: Sequence[str] = ()
 ) -> StopStatus:
-    """Say how the run that was told to stop ended. If it paused before it heard of the stop, cancel its pause."""
+    """Say how the run that was told to stop ended.
+
+    If it paused before it heard of the stop, cancel its pause. If it failed to write that it was stopped, do so for it.
+    """
     found = await runtime.journal.read(thread_id)
     if found is None:
         return _status(thread_id, run_id, ExecutionStatus.IDLE, "stopped before it began", ok=True, was_running=True)
     run = found[0]
-    if run.status.is_interrupted and run.run_id == run_id:
+    if (run.status.is_interrupted or run.status is ExecutionStatus.RUNNING) and run.run_id == run_id:
         seconds = runtime.options.lease_seconds
         try:
             ledger = await runtime.journal.acquire(thread_id, lease_seconds=seconds, create=False)

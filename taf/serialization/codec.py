@@ -24,18 +24,18 @@ class Codec:
     that the others get: they are decoded again before they are accepted, and compared.
     """
 
-    __slots__ = ("_adapter", "_comes_back", "_is_exact", "_plain", "path")
+    __slots__ = ("_adapter", "_comes_back", "_is_exact", "path", "plain")
 
     def __init__(self, declared: Any, path: str, config: ConfigDict | None = None) -> None:
         self.path = path
         self._is_exact = is_exact(declared)
-        self._plain = _plain_types(declared)
+        self.plain = _plain_types(declared)
         self._comes_back = _promise(declared)
         self._adapter = adapter_of(declared, config)
 
     def encode(self, value: Any) -> tuple[Any, list[Mark]]:
         """Return plain JSON types and marks. Raise ``NotStorableError``."""
-        if type(value) in self._plain:
+        if type(value) in self.plain:
             return value, []
         try:
             plain = self._dump(value)
@@ -76,7 +76,7 @@ class Codec:
     def decode(self, packed: Any, marks: list[Mark]) -> Any:
         """Undo ``encode``. Raise ``ValueError`` for what does not fit the declared type."""
         value = unpack(packed, marks)
-        if type(value) in self._plain:
+        if type(value) in self.plain:
             return value
         try:
             return self._adapter.validate_python(value, by_name=True, by_alias=False)

@@ -70,7 +70,8 @@ def _differing_part(one: dict[str, Any], other: dict[str, Any], path: Path) -> P
 def _differing_pair(one: dict[Any, Any], other: dict[Any, Any], path: Path) -> Path | None:
     if difference(list(one), list(other)) is not None:
         return path
-    found = (difference(item, other[key], (*path, key)) for key, item in one.items())
+    pairs = zip(one.items(), other.values(), strict=True)  # by place: NaN is a key that cannot be looked up
+    found = (difference(item, theirs, (*path, key)) for (key, item), theirs in pairs)
     return next((where for where in found if where is not None), None)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable
-from datetime import UTC, date, datetime, time, timedelta, timezone
+from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
 from decimal import Decimal
 from enum import Enum
 from functools import cache
@@ -40,14 +40,15 @@ def _zone_keys() -> frozenset[str]:
 
 
 def _zone(value: datetime | time) -> list[Any]:
-    """Return what the ISO text leaves out of a time zone: the key of a rule-based one, the name of a fixed one."""
+    """Return what the ISO text leaves out of a time zone: the key of one with rules, the name of a fixed one."""
     zone = value.tzinfo
     kind = type(zone)
     if zone is None or zone is UTC or kind is TzInfo:
         return []
     if kind is timezone:
-        name = zone.tzname(None)
-        return [] if name == timezone(cast("timedelta", zone.utcoffset(None))).tzname(None) else [None, name]
+        offset, name = cast("timedelta", zone.utcoffset(None)), zone.tzname(None)
+        is_plain = name == timezone(offset).tzname(None) and not offset.microseconds
+        return [] if is_plain else [None, name, offset.days, offset.seconds, offset.microseconds]
     key = zone.key if isinstance(zone, ZoneInfo) and kind is ZoneInfo else None
     if key not in _zone_keys():
         raise ValueError(
@@ -63,21 +64,21 @@ def _dump_time(value: datetime | time) -> list[Any]:
 def _load_datetime(stored: list[Any]) -> datetime:
     text, fold, *zone = stored
     found = datetime.fromisoformat(text).replace(fold=fold)
-    return found.replace(tzinfo=_load_zone(zone, found.tzinfo)) if zone else found
+    return found.replace(tzinfo=_load_zone(*zone)) if zone else found
 
 
 def _load_time(stored: list[Any]) -> time:
     text, fold, *zone = stored
     found = time.fromisoformat(text).replace(fold=fold)
-    return found.replace(tzinfo=_load_zone(zone, found.tzinfo)) if zone else found
+    return found.replace(tzinfo=_load_zone(*zone)) if zone else found
 
 
-def _load_zone(stored: list[Any], fixed: Any) -> Any:
-    if stored[0] is None:
-        return timezone(fixed.utcoffset(None), stored[1])
-    if stored[0] not in _zone_keys():  # only known keys may lead to a file
-        raise ValueError(f"there is no time zone {stored[0]!r} here; is the package tzdata missing?")
-    return ZoneInfo(stored[0])
+def _load_zone(key: str | None, name: str = "", *offset: int) -> tzinfo:
+    if key is None:
+        return timezone(timedelta(*offset), name)
+    if key not in _zone_keys():  # only known keys may lead to a file
+        raise ValueError(f"there is no time zone {key!r} here; is the package tzdata missing?")
+    return ZoneInfo(key)
 
 
 # -- values of a closed list of types --------------------------------------------------------------

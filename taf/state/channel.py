@@ -40,7 +40,7 @@ MISSING: Any = object()
 class Channel:
     """A field with its reducer. Lists are kept as ``Growing``, so that appending costs what is appended."""
 
-    __slots__ = ("_is_told_apart", "_validate", "codec", "copy", "is_list", "items", "name", "reducer", "style")
+    __slots__ = ("_is_told_apart", "_validate", "checked", "codec", "copy", "is_list", "items", "name", "reducer", "style")
 
     def __init__(
         self,
@@ -60,6 +60,12 @@ class Channel:
         self.codec = Codec(declared, name, options)
         self.items = Codec(GenericAlias(list, (item,)), name, options) if self.is_list else self.codec
         self.style = self._find_style(plain, item, is_checked_whole)
+        is_simple = self.style == "set" and self.copy in (None, list)
+        self.checked: Callable[[Any], Any] = validate if is_simple else self._checked
+        """Returns an update in the form that ``reduce`` takes, validated and detached from its maker.
+
+        Raises pydantic's ``ValidationError`` or whatever a validator of the user's raises.
+        """
         self._is_told_apart = (item if self.is_list else plain) in _TOLD_APART
 
     def _find_style(self, declared: Any, item: Any, is_checked_whole: bool) -> str:
@@ -73,11 +79,7 @@ class Channel:
             known |= {reducers.merge: "merge"}
         return next((style for reducer, style in known.items() if reducer is self.reducer), "custom")
 
-    def checked(self, update: Any) -> Any:
-        """Return an update in the form that ``reduce`` takes, validated and detached from its maker.
-
-        Raise pydantic's ``ValidationError`` or ``TypeError``.
-        """
+    def _checked(self, update: Any) -> Any:
         style = self.style
         if style == "custom":
             return copy_value(update)

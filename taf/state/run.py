@@ -98,8 +98,13 @@ def width(fact: Fact) -> int:
     return max(1, len(fact.ran)) if type(fact) is Stepped else 1
 
 
-def evolve(schema: StateSchema, run: Run, fact: Fact) -> Run:
-    """Return the run after one more fact. Raise ``InvalidTransitionError``, changing nothing, for an impossible one."""
+def evolve(schema: StateSchema, run: Run, fact: Fact, values: Values | None = None) -> Run:
+    """Return the run after one more fact. Raise ``InvalidTransitionError``, changing nothing, for an impossible one.
+
+    ``values``: what a step's changes lead to, from a caller who knows it already.
+    """
+    if type(fact) is Stepped:
+        return _stepped(schema, run, fact, values)
     return _EVOLVE[type(fact)](schema, run, fact)
 
 
@@ -125,14 +130,12 @@ def _started(schema: StateSchema, run: Run, fact: Started) -> Run:
     )
 
 
-def _stepped(schema: StateSchema, run: Run, fact: Stepped) -> Run:
+def _stepped(schema: StateSchema, run: Run, fact: Stepped, values: Values | None = None) -> Run:
     ran, frontier, asks, carried, joins, reached = fact
     status = advance(run.status, Move.PROGRESS)
     sequence = run.sequence + (len(ran) or 1)
-    values = run.values
-    for _, _, ops in ran:
-        if ops:
-            values = schema.apply(values, ops, sequence)
+    if values is None:
+        values = schema.apply(run.values, [op for one in ran for op in one.ops], sequence)
     details = run.details
     if details is not NOTHING or asks or carried or joins or reached:
         kept = details.joins if joins is None else joins
@@ -171,8 +174,7 @@ def _with_entry(
 def _paused(schema: StateSchema, run: Run, fact: Paused) -> Run:
     is_after = fact.kind is InterruptKind.AFTER
     known = {record.id for record in fact.records}
-    done = {output.key for output in fact.finished}  # what these asked and did not need any more is withdrawn
-    still_open = tuple(r for r in run.details.interrupts if r.id not in known and r.task not in done)
+    still_open = tuple(record for record in run.details.interrupts if record.id not in known)
     return run._replace(
         status=advance(run.status, Move.PAUSE_AFTER if is_after else Move.PAUSE_BEFORE),
         sequence=run.sequence + 1,

@@ -119,10 +119,12 @@ class StateSchema:
         found: list[Write] = []
         channels = self.channels
         for name, value in update.items():
-            channel = channels.get(name)
-            if channel is None:
-                channel = self._undeclared(name, who, error)
-            found.append(Write(channel.name, self._checked(channel, value, who, error)))
+            channel = channels.get(name) or self._undeclared(name, who, error)
+            try:
+                checked = channel.checked(value)
+            except Exception as wrong:
+                raise _unfit(channel, wrong, who, error) from wrong
+            found.append(Write(channel.name, checked))
         return found
 
     def whole_writes(
@@ -131,19 +133,7 @@ class StateSchema:
         """Read values that are to stand in place of what fields hold, without their reducers."""
         channels = [self.channels.get(name) or self._undeclared(name, who, error) for name in values]
         given = zip(channels, values.values(), strict=True)
-        return [Write(c.name, self._checked(c, value, who, error, whole=True), True) for c, value in given]
-
-    def _checked(self, channel: Channel, value: Any, who: str, error: type[StateError], whole: bool = False) -> Any:
-        try:
-            return channel.whole(value) if whole else channel.checked(value)
-        except ValidationError as invalid:
-            first = invalid.errors(include_url=False)[0]
-            where = ".".join(str(part) for part in (channel.name, *first["loc"]))
-            raise error(f'{who} a value that does not fit field "{where}": {first["msg"]}.') from invalid
-        except RecursionError as endless:
-            raise error(f'{who} a value of field "{channel.name}" that is nested too deep, or in itself.') from endless
-        except Exception as wrong:  # a validator of the user's may raise anything
-            raise error(f'{who} a value that does not fit field "{channel.name}": {wrong}.') from wrong
+        return [Write(c.name, _whole(c, value, who, error), True) for c, value in given]
 
     def _undeclared(self, name: Any, who: str, error: type[StateError]) -> Channel:
         if name == "messages" and self._messages == "context":
@@ -181,7 +171,7 @@ class StateSchema:
         found: list[Write] = []
         for name, value in now.items():
             channel = self.channels.get(name) or self._undeclared(name, who, InvalidUpdateError)
-            new = self._checked(channel, channel.plain(value), who, InvalidUpdateError, True)
+            new = _whole(channel, channel.plain(value), who, InvalidUpdateError)
             found.extend(self._write_of(op) for op in channel.changes(before.get(name, MISSING), new))
         return found
 
@@ -201,8 +191,10 @@ class StateSchema:
 
     # -- writes → changes --------------------------------------------------------------------------
 
-    def merge(self, values: Values, writes: Sequence[tuple[str, Sequence[Write]]]) -> tuple[list[list[Op]], Values]:
-        """Join what each node of a step wrote, in the order given.
+    def merge(
+        self, values: Values, writes: Sequence[tuple[str, Sequence[Write]]], origin: int | None = None
+    ) -> tuple[list[list[Op]], Values]:
+        """Join what each node of a step wrote, in the order given. ``origin``: see ``apply``.
 
         Return each node's changes and the values after them all. Raise ``UpdateConflictError``, or
         ``InvalidUpdateError`` for a reducer's result or for what the model's own validators refuse.
@@ -210,27 +202,29 @@ class StateSchema:
         if len(writes) > 1:
             self._refuse_conflicts(writes)
         changes: list[list[Op]] = []
+        after = {**values}
         for who, wanted in writes:
             ops: list[Op] = []
             for write in wanted:
-                new = self._ops(values, write, who)
-                values = self.apply(values, new)
-                ops.extend(new)
+                new = self._ops(after, write, who)
+                self._apply(after, new, origin)
+                ops += new
             changes.append(ops)
-        if self._is_validated_whole and any(changes) and not self.missing(values):
-            corrections, values = self._validate_whole(values)
+        if self._is_validated_whole and any(changes) and not self.missing(after):
+            corrections = self._validate_whole(after)
+            self._apply(after, corrections, origin)
             changes[-1].extend(corrections)
-        return changes, values
+        return changes, after
 
     def _ops(self, values: Values, write: Write, who: str) -> list[Op]:
         name, value, is_whole = write
-        if is_whole:
+        channel = self.channels.get(name)
+        if not is_whole and (channel is None or channel.style == "set"):
+            return [Op("set", name, value)]
+        if is_whole or channel is None:
             if isinstance(value, Op):
                 return [value]
             return [Op("drop", name, None)] if value is MISSING else [Op("set", name, value)]
-        channel = self.channels.get(name)
-        if channel is None:
-            return [Op("set", name, value)]
         current = values.get(name, MISSING)
         if current is MISSING and channel.is_list:
             current = Growing()
@@ -261,13 +255,13 @@ class StateSchema:
                     raise UpdateConflictError(name, other[0], who, has_reducer=has_reducer)
                 seen[name] = (who, is_whole)
 
-    def _validate_whole(self, values: Values) -> tuple[list[Op], Values]:
+    def _validate_whole(self, values: Values) -> list[Op]:
+        """Return what the model's own validators change. Raise ``InvalidUpdateError`` for what they refuse."""
         try:
             valid = parts(self.model.model_validate(self._plain(values), by_name=True, by_alias=False))
         except ValidationError as invalid:
             raise InvalidUpdateError(f"The state would not be valid: {_first(invalid)}.") from invalid
-        corrections = [op for n, v in valid.items() for op in self.channel(n).changes(values.get(n, MISSING), v)]
-        return corrections, self.apply(values, corrections)
+        return [op for n, v in valid.items() for op in self.channel(n).changes(values.get(n, MISSING), v)]
 
     # -- changes → values --------------------------------------------------------------------------
 
@@ -276,7 +270,11 @@ class StateSchema:
 
         A field that the model no longer has is passed over.
         """
-        after = dict(values)
+        after = {**values}
+        self._apply(after, ops, origin)
+        return after
+
+    def _apply(self, after: dict[str, Any], ops: Iterable[Op], origin: int | None) -> None:
         channels = self.channels
         for kind, name, value in ops:
             channel = channels.get(name)
@@ -293,7 +291,25 @@ class StateSchema:
                 after[name] = after[name].cut(value)
             else:
                 after.pop(name, None)
-        return after
+
+
+def _whole(channel: Channel, value: Any, who: str, error: type[StateError]) -> Any:
+    """Return a value for a whole field, or raise ``error``."""
+    try:
+        return channel.whole(value)
+    except Exception as wrong:
+        raise _unfit(channel, wrong, who, error) from wrong
+
+
+def _unfit(channel: Channel, wrong: Exception, who: str, error: type[StateError]) -> StateError:
+    """Say that a value does not fit its field. A validator of the user's may have raised anything."""
+    if isinstance(wrong, ValidationError):
+        first = wrong.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in (channel.name, *first["loc"]))
+        return error(f'{who} a value that does not fit field "{where}": {first["msg"]}.')
+    if isinstance(wrong, RecursionError):
+        return error(f'{who} a value of field "{channel.name}" that is nested too deep, or in itself.')
+    return error(f'{who} a value that does not fit field "{channel.name}": {wrong}.')
 
 
 def _first(invalid: ValidationError) -> str:

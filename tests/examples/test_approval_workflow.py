@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from examples.approval_workflow import main
+from examples.approval_workflow import build, main
+from taf import SqliteCheckpointer
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = [sys.executable, "-W", "error", str(ROOT / "examples" / "approval_workflow.py")]
@@ -86,16 +87,35 @@ def test_without_an_answer_it_ends_and_says_how_to_go_on(db: str, typed: str) ->
 
     assert "deleting" not in shown
     assert "Thread t waits" in shown
-    assert f"python examples/approval_workflow.py --db {db} --resume t --approve" in shown
+    assert f"examples/approval_workflow.py --db {db} --resume t --approve" in shown
 
 
-@pytest.mark.parametrize(
-    ("answer", "end"), [(["--approve"], "Done.\n"), (["--deny", "too risky"], "Denied: nothing was deleted.\n")]
-)
-def test_the_printed_command_goes_on_in_another_process(db: str, answer: list[str], end: str) -> None:
-    thread = re.findall(r"--resume (\w+) --approve", run(db))[0]
+@pytest.mark.parametrize(("answer", "end"), [("--approve", "Done.\n"), ("--deny", "Denied: nothing was deleted.\n")])
+def test_the_printed_command_goes_on_in_another_process(tmp_path: Path, answer: str, end: str) -> None:
+    shown = run(str(tmp_path / "a name with spaces.db"))
+    command = next(line for line in shown.splitlines() if line.endswith(answer))
+    words = shlex.split(command)
+    assert words[0] == "python" or Path(ROOT, words[0]).samefile(sys.executable)
+    ended = subprocess.run(
+        [sys.executable, *words[1:]],
+        cwd=ROOT,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
 
-    assert run(db, "--resume", thread, *answer, "--by", "alice").endswith(end)
+    assert ended.stdout.endswith(end)
+
+
+def test_a_denial_keeps_who_said_it_and_why(db: str) -> None:
+    run(db, "--thread", "t")
+    run(db, "--resume", "t", "--deny", "too risky", "--by", "alice")
+
+    with SqliteCheckpointer(db) as store, build(store) as app:
+        record = app.interrupts({"thread_id": "t"})[0]
+    assert (record.status, record.answered_by, record.answer) == ("rejected", "alice", "too risky")
 
 
 def test_a_resume_without_an_answer_asks_again(db: str) -> None:
@@ -123,9 +143,6 @@ def test_a_process_killed_in_the_guarded_node_goes_on_there(db: str) -> None:
 
 def run_and_shorten(db: str) -> str:
     """Let the thread go on with a deletion that is quick, and return what is printed."""
-    from examples.approval_workflow import build
-    from taf import SqliteCheckpointer
-
     with SqliteCheckpointer(db) as store, build(store) as app:
         app.update_state({"thread_id": "t"}, {"seconds": 0.0})
     shown = run(db, "--resume", "t")

@@ -193,28 +193,14 @@ async def test_a_rejected_question_of_one_branch_leaves_the_others_alone(store: 
     assert (done.status, done.state.trail) == (Status.COMPLETED, ["start", "two:yes", "end"])
 
 
-async def test_one_of_two_questions_of_a_node_rejected_withdraws_the_other(store: BaseCheckpointer) -> None:
-    """The node is done by the rejection, so nobody waits for the other answer any more."""
-
+async def test_a_node_with_two_questions_goes_on_when_both_are_answered(store: BaseCheckpointer) -> None:
     async def ask(state: Trail) -> None:
         await asyncio.gather(interrupt("one?"), interrupt("two?"))
 
     app = row("ask", "b", nodes={"ask": ask}).compile(store)
-    one, _ = (await app.ainvoke({}, CONFIG)).interrupts
-    done = await app.aresume(CONFIG, Reject("no"), interrupt_id=one.id)
-    assert (done.status, done.interrupts) == (Status.COMPLETED, ())
-    assert sorted(record.status for record in await app.ainterrupts(CONFIG)) == ["rejected", "withdrawn"]
-
-
-async def test_a_node_that_needs_no_further_answer_withdraws_what_it_asked(store: BaseCheckpointer) -> None:
-    async def first_answer_wins(state: Trail) -> dict[str, Any]:
-        asked = {asyncio.create_task(interrupt(f"{name}?")) for name in ("one", "two")}
-        done, left = await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
-        answers = [found.result() for found in done if found.exception() is None]
-        for one in left:
-            one.cancel()
-        return {"trail": answers}
-
-    app = fan("ask", "other", nodes={"ask": first_answer_wins, "other": asking("other", "other?")}).compile(store)
-    records = {record.reason: record for record in (await app.ainvoke({}, CONFIG)).interrupts}
-    assert set(records) == {"one?", "two?", "other?"}
+    one, two = (await app.ainvoke({}, CONFIG)).interrupts
+    half = await app.aresume(CONFIG, Reject("no"), interrupt_id=one.id)
+    assert half.interrupts == (two,)
+    done = await app.aresume(CONFIG, "yes", interrupt_id=two.id)
+    assert (done.status, done.interrupts, done.state.trail) == (Status.COMPLETED, (), [])
+    assert sorted(record.status for record in await app.ainterrupts(CONFIG)) == ["answered", "rejected"]

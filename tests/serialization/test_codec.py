@@ -8,13 +8,14 @@ from decimal import Decimal
 from enum import Enum, Flag, IntEnum, StrEnum
 from ipaddress import IPv4Address
 from pathlib import PurePosixPath
-from typing import Annotated, Any, Literal, NamedTuple, TypedDict
+from typing import Annotated, Any, Literal, NamedTuple
 from uuid import UUID
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, SecretStr, field_serializer
+from typing_extensions import TypedDict
 
 from taf.errors import NotStorableError
 from taf.serialization import Codec, dumps, is_exact, loads

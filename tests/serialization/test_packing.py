@@ -44,6 +44,7 @@ def test_every_listed_value_comes_back_as_it_went_in(value: Any) -> None:
         datetime(2024, 3, 31, 2, 30, tzinfo=BERLIN),  # a time that the clocks left out
         datetime(2024, 7, 1, tzinfo=timezone(timedelta(hours=2), "CEST")),
         datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=14, seconds=1, microseconds=5))),
+        datetime(1, 1, 1, tzinfo=timezone(timedelta(microseconds=-1))),
         datetime(2024, 10, 27, 2, 30, fold=1),
         time(2, 30, fold=1),
         time(2, 30, tzinfo=BERLIN),
@@ -179,7 +180,8 @@ def test_marks_that_do_not_fit_give_a_value_error_and_nothing_else(value: Any, m
     [
         (["2024-01-01T00:00:00", 0, "../../etc/passwd"], "datetime"),
         (["2024-01-01T00:00:00", 0, "os.path"], "datetime"),
-        (["2024-01-01T00:00:00", 0, None, "X"], "datetime"),  # a name for an offset that there is not
+        (["2024-01-01T00:00:00", 0, None, "X", 2, 0, 0], "datetime"),
+        (["2024-01-01T00:00:00", 0, None, 5, 0, 0, 0], "datetime"),
         (["2024-01-01T00:00:00", 2], "datetime"),
         (["2024-01-01T00:00:00", 0, ["Europe/Berlin"]], "datetime"),
         ("2024-01-01", "datetime"),

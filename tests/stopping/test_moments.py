@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from taf import CheckpointerClosedError, ExecutionStatus, InMemoryCheckpointer, interrupt
+from taf import START, ExecutionStatus, InMemoryCheckpointer, StateGraph, StoreUnavailableError, interrupt
 from taf.checkpointer.base import BaseCheckpointer, Commit, Signal
-from tests.stopping.slow import CONFIG, Slow, Trail, chain, slow_chain, step, until
+from tests.stopping.slow import CONFIG, Slow, Trail, chain, slow_chain, step
 from tests.styles import run
 
 
@@ -184,8 +184,6 @@ async def test_a_run_that_has_not_written_yet_is_stopped_from_another_app(
         await let_go.wait()
         return "slow"
 
-    from taf import START, StateGraph
-
     slow = Slow()
     graph = StateGraph(Trail).add_node("slow", slow.in_loop).add_conditional_edges(START, router, ["slow"])
     async with asyncio.timeout(10), graph.compile(store) as app, graph.compile(reopen()) as other:
@@ -213,21 +211,38 @@ async def test_a_run_that_waits_for_a_busy_thread_is_not_what_is_stopped(
         assert "is running" in str(refused.exception())
 
 
-async def test_a_store_that_fails_at_the_stop_says_so() -> None:
-    class Failing(InMemoryCheckpointer):
-        async def append(self, commit: Commit) -> Sequence[Signal]:
-            if commit.status == "stopped":
-                raise CheckpointerClosedError
-            return await super().append(commit)
+class Failing(InMemoryCheckpointer):
+    """Refuses to write so many stops."""
 
+    def __init__(self, times: int) -> None:
+        super().__init__()
+        self.times = times
+
+    async def append(self, commit: Commit) -> Sequence[Signal]:
+        if commit.status == "stopped" and self.times:
+            self.times -= 1
+            raise StoreUnavailableError("write", "the disk is full")
+        return await super().append(commit)
+
+
+async def test_a_store_that_fails_at_the_stop_is_told_to_both_and_the_thread_goes_on_later() -> None:
     slow = Slow()
-    async with asyncio.timeout(10), slow_chain(Failing(), slow.in_loop) as app:
+    async with asyncio.timeout(10), slow_chain(Failing(2), slow.in_loop) as app:
         running = asyncio.create_task(app.ainvoke({}, CONFIG))
         await slow.until_entered()
-        stopping = asyncio.create_task(app.astop(CONFIG))
-        with pytest.raises(CheckpointerClosedError):
+        with pytest.raises(StoreUnavailableError):
+            await app.astop(CONFIG)
+        with pytest.raises(StoreUnavailableError):
             await running
-        await until(stopping.done)
-        assert (await stopping)["status"] == "running"
         slow.let_go.set()
         assert (await app.ainvoke(None, CONFIG)).state.done == ["first", "slow", "last"]
+
+
+async def test_a_stop_that_the_run_failed_to_write_is_written_for_it() -> None:
+    slow = Slow()
+    async with asyncio.timeout(10), slow_chain(Failing(1), slow.in_loop) as app:
+        running = asyncio.create_task(app.ainvoke({}, CONFIG))
+        await slow.until_entered()
+        assert (await app.astop(CONFIG))["status"] == "stopped"
+        with pytest.raises(StoreUnavailableError):
+            await running
