@@ -44,6 +44,8 @@ GRAPH_ORDER = [
     "routing",
     "intake",
     "runtime",
+    "partials",
+    "halting",
     "engine",
     "active",
     "waiting",
@@ -55,6 +57,7 @@ GRAPH_ORDER = [
     "layout",
     "draw",
     "app",
+    "door",
     "blocking",
     "state_graph",
 ]

@@ -7,9 +7,9 @@ from typing import Any
 
 from taf.checkpointer.interrupts import decode_any, decode_ask, decode_marks, encode_any, encode_ask
 from taf.errors import NotStorableError
-from taf.state.channel import MISSING, Op
+from taf.state.channel import Op
 from taf.state.facts import Output, Task
-from taf.state.schema import StateSchema, Write
+from taf.state.schema import StateSchema
 
 
 class Mismatch(ValueError):
@@ -49,15 +49,15 @@ class ChangeCodec:
         if not self._is_known(name):
             return None
         if kind in ("cut", "drop"):
-            return Op(kind, name, packed)
+            return (kind, name, packed)
         channel, marks = self.schema.channel(name), decode_marks(stored[3]) if len(stored) > 3 else []
         if kind in ("append", "put") and not channel.is_list:
             raise Mismatch(name, "it was a list")
         try:
             if kind == "append":
-                return Op(kind, name, channel.items.decode(packed, marks))
+                return (kind, name, channel.items.decode(packed, marks))
             if kind == "put":
-                return Op(kind, name, (packed[0], channel.items.decode(packed[1], marks)[0]))
+                return (kind, name, (packed[0], channel.items.decode(packed[1], marks)[0]))
             value = channel.codec.decode(packed, marks)
         except ValueError as error:
             raise Mismatch(name, error) from error
@@ -65,7 +65,7 @@ class ChangeCodec:
             raise Mismatch(name, "it was a dict")
         if kind not in ("set", "merge"):
             raise ValueError(f"unknown change {kind!r}")
-        return Op(kind, name, value)
+        return (kind, name, value)
 
     def _is_known(self, name: str) -> bool:
         return name in self.schema.channels or self.schema.is_open
@@ -84,7 +84,7 @@ class ChangeCodec:
     def _task(self, task: Task) -> list[Any]:
         overlay = None
         if task.overlay is not None:
-            overlay = [self.op(Op("set", name, value))[1:] for name, value in task.overlay.items()]
+            overlay = [self.op(("set", name, value))[1:] for name, value in task.overlay.items()]
         return [task.node, task.key, overlay]
 
     def optional_tasks(self, tasks: Sequence[Task] | None) -> list[Any] | None:
@@ -98,7 +98,7 @@ class ChangeCodec:
         node, key, overlay = stored
         if overlay is None:
             return Task(node, key)
-        return Task(node, key, {op.field: op.value for op in self.decode_ops(["set", *part] for part in overlay)})
+        return Task(node, key, {name: value for _, name, value in self.decode_ops(["set", *part] for part in overlay)})
 
     def decode_optional_tasks(self, stored: Iterable[Any] | None) -> tuple[Task, ...] | None:
         """Undo ``tasks`` where there may be none."""
@@ -109,35 +109,33 @@ class ChangeCodec:
             [
                 output.key,
                 output.node,
-                [self._write(write) for write in output.writes],
+                [self._wanted(op) for op in output.ops],
                 self.optional_tasks(output.goto),
                 None if output.ask is None else encode_ask(output.ask),
             ]
             for output in outputs
         ]
 
-    def _write(self, write: Write) -> list[Any]:
-        name, value, is_whole = write
-        if is_whole and isinstance(value, Op):
-            return ["change", self.op(value)]
-        if is_whole and value is MISSING:
-            return ["drop", name]
-        if is_whole or name not in self.schema.channels or self.schema.channels[name].style != "custom":
-            return ["whole" if is_whole else "update", self.op(Op("set", name, value))]
+    def _wanted(self, op: Op) -> list[Any]:
+        kind, name, value = op
+        if kind != "join":
+            return ["change", self.op(op)]
+        if self.schema.channels[name].style == "messages":
+            return ["list", self.op(("append", name, value))]
         try:  # an update for a reducer of the user's may be anything
             return ["free", name, encode_any(value, name)]
         except NotStorableError as refused:
-            return self._write_as_declared(name, value, refused)
+            return self._as_declared(name, value, refused)
 
-    def _write_as_declared(self, name: str, value: Any, refused: NotStorableError) -> list[Any]:
+    def _as_declared(self, name: str, value: Any, refused: NotStorableError) -> list[Any]:
         channel = self.schema.channels[name]
         try:
-            return ["update", self.op(Op("set", name, value))]
+            return ["update", self.op(("set", name, value))]
         except NotStorableError:
             if not channel.is_list or isinstance(value, list):
                 raise
         try:
-            return ["item", self.op(Op("append", name, [value]))]
+            return ["item", self.op(("append", name, [value]))]
         except NotStorableError:
             raise refused from None
 
@@ -147,22 +145,18 @@ class ChangeCodec:
             Output(
                 key,
                 node,
-                tuple(write for write in map(self._decode_write, writes) if write is not None),
+                tuple(op for op in map(self._decode_wanted, wanted) if op is not None),
                 self.decode_optional_tasks(goto),
                 None if ask is None else decode_ask(ask),
             )
-            for key, node, writes, goto, ask in stored
+            for key, node, wanted, goto, ask in stored
         )
 
-    def _decode_write(self, stored: Sequence[Any]) -> Write | None:
+    def _decode_wanted(self, stored: Sequence[Any]) -> Op | None:
         how = stored[0]
-        if how in ("drop", "free"):
-            if not self._is_known(stored[1]):
-                return None
-            return Write(stored[1], MISSING, True) if how == "drop" else Write(stored[1], decode_any(stored[2]))
+        if how == "free":
+            return ("join", stored[1], decode_any(stored[2])) if self._is_known(stored[1]) else None
         op = self.decode_op(stored[1])
-        if op is None:
-            return None
-        if how == "change":
-            return Write(op.field, op, True)
-        return Write(op.field, op.value[0]) if how == "item" else Write(op.field, op.value, how == "whole")
+        if op is None or how == "change":
+            return op
+        return ("join", op[1], op[2][0] if how == "item" else op[2])

@@ -30,7 +30,6 @@ from taf.state.facts import (
     Failed,
     Forked,
     Paused,
-    Ran,
     Reopened,
     Resumed,
     Started,
@@ -102,7 +101,7 @@ class FactCodec(ChangeCodec):
             return Encoded(KINDS[kind], dumps(body), dumps(items) if items else None)
         except NotStorableError:
             for op in _ops_of(fact):
-                dumps(self.op(op), op.field)  # raises too, and names the field, if one is to blame
+                dumps(self.op(op), op[1])  # raises too, and names the field, if one is to blame
             raise
 
     def decode(self, kind: str, body: bytes, items: bytes | None) -> Fact:
@@ -120,7 +119,7 @@ class FactCodec(ChangeCodec):
 
     def _stepped(self, fact: Stepped, items: Items) -> list[Any]:
         ran, frontier, asks, carried, joins, reached = fact
-        steps = [[one.node, one.key, self._ops(one.ops, items, slot)] for slot, one in enumerate(ran)]
+        steps = [(node, key, self._ops(ops, items, slot)) for slot, (node, key, ops) in enumerate(ran)]
         body: list[Any] = [steps, self.tasks(frontier)]
         if asks or carried or reached or joins is not None:
             body += [[[node, key, encode_ask(ask)] for node, key, ask in asks], self.tasks(carried), joins, reached]
@@ -141,20 +140,22 @@ class FactCodec(ChangeCodec):
 
     # -- changes -----------------------------------------------------------------------------------
 
-    def _ops(self, ops: Sequence[Op], items: Items, slot: int = 0) -> list[Sequence[Any]]:
+    def _ops(self, ops: Sequence[Op], items: Items, slot: int = 0) -> Sequence[Any]:
+        """Return the changes as JSON types, but for those of list fields, which go to ``items``."""
         channels = self.schema.channels
-        body: list[Sequence[Any]] = []
-        for op in ops:
-            kind, name, value = op
+        for kind, name, value in ops:
             channel = channels.get(name)
-            if kind == "set" and channel is not None and type(value) in channel.codec.plain:
-                body.append(op)  # as it stands: a list of three
-                continue
-            encoded = self.op(op)
+            if kind != "set" or channel is None or type(value) not in channel.codec.plain:
+                break
+        else:
+            return ops  # JSON takes them as they are
+        body: list[Any] = []
+        for op in ops:
+            channel = channels.get(op[1])
             if channel is not None and channel.is_list:
-                items.append([slot, *encoded])
+                items.append([slot, *self.op(op)])
             else:
-                body.append(encoded)
+                body.append(self.op(op))
         return body
 
     # -- runs --------------------------------------------------------------------------------------
@@ -221,7 +222,7 @@ class FactCodec(ChangeCodec):
 
 def _ops_of(fact: Any) -> Iterable[Op]:
     if type(fact) is Stepped:
-        return chain.from_iterable(one.ops for one in fact.ran)
+        return chain.from_iterable(ops for _, _, ops in fact.ran)
     return getattr(fact, "ops", ())
 
 
@@ -242,7 +243,7 @@ class _Slots:
 
 def _decode_stepped(codec: FactCodec, body: Sequence[Any], slots: _Slots) -> Stepped:
     steps, frontier, *rest = body
-    ran = tuple(Ran(node, key, slots.ops(ops, slot)) for slot, (node, key, ops) in enumerate(steps))
+    ran = tuple((node, key, slots.ops(ops, slot)) for slot, (node, key, ops) in enumerate(steps))
     if not rest:
         return Stepped(ran, codec.decode_tasks(frontier))
     asks, carried, joins, reached = rest

@@ -31,7 +31,6 @@ from taf.checkpointer.interrupts import decode_record, encode_record
 from taf.checkpointer.snapshots import SnapshotCodec
 from taf.errors import ConfigError, GraphChangedError, NotStorableError, StoreCorruptError
 from taf.serialization import dumps, loads
-from taf.state.channel import Op
 from taf.state.execution import ExecutionStatus
 from taf.state.facts import Answered, Fact, Forked
 from taf.state.interrupts import InterruptRecord, InterruptStatus
@@ -170,7 +169,7 @@ class Journal:
             run = self.snapshots.restore(thread_id, stored.snapshot, stored.items)
             size = sum(map(len, stored.snapshot.parts))
         if stored.head:
-            fresh = [Op("set", name, value) for name, value in self.schema.defaults(run.values).items()]
+            fresh = [("set", name, value) for name, value in self.schema.defaults(run.values).items()]
             run = run._replace(values=self.schema.apply(run.values, fresh))
         return Warm(stored.born, run, 0, size)
 
@@ -208,6 +207,11 @@ class Ledger:
         self.key = journal.key(thread_id)
         self.was_owned = grant.stored.is_owned
         self.is_open = True
+
+    @property
+    def committed(self) -> int:
+        """The sequence up to which the store has the thread."""
+        return self._saved
 
     def stage(self, fact: Fact, values: Values | None = None) -> None:
         """Take one more fact. An impossible or unstorable one raises, and is not taken. ``values``: see ``evolve``."""

@@ -10,7 +10,6 @@ from taf.checkpointer.changes import Mismatch
 from taf.checkpointer.encoding import FactCodec
 from taf.errors import NotStorableError
 from taf.serialization import dumps, loads
-from taf.state.channel import Op
 from taf.state.growing import Growing
 from taf.state.run import Run
 
@@ -47,10 +46,10 @@ class SnapshotCodec:
                 if sequence < origins.get(name, sequence + 1):
                     continue
                 op = self._codec.decode_op(stored)
-                if op is not None and op.kind == "set":  # what came before it in that record was replaced
-                    lists[name] = [*op.value]
-                elif op is not None and op.kind == "append":
-                    lists.setdefault(name, []).extend(op.value)
+                if op is not None and op[0] == "set":  # what came before it in that record was replaced
+                    lists[name] = [*op[2]]
+                elif op is not None and op[0] == "append":
+                    lists.setdefault(name, []).extend(op[2])
                 elif sequence > origins[name]:
                     raise ValueError(f"a list that only grew has a change of kind {stored[0]!r}")
         if lists.keys() != origins.keys():
@@ -72,20 +71,20 @@ class SnapshotCodec:
     def _chunks(self, name: str, value: Any) -> Iterable[bytes]:
         """Yield a value in rows of a bounded size: what grew item by item may be larger than one row holds."""
         if isinstance(value, Growing):
-            yield dumps([self._codec.op(Op("set", name, []))])
+            yield dumps([self._codec.op(("set", name, []))])
             yield from self._portions("append", name, value.to_list())
         elif type(value) is dict and self._schema.channel(name).style == "merge":
-            yield dumps([self._codec.op(Op("set", name, {}))])
+            yield dumps([self._codec.op(("set", name, {}))])
             yield from self._portions("merge", name, list(value.items()))  # pyright: ignore[reportUnknownArgumentType]
         else:
-            yield dumps([self._codec.op(Op("set", name, value))])
+            yield dumps([self._codec.op(("set", name, value))])
 
     def _portions(self, kind: str, name: str, items: list[Any]) -> Iterable[bytes]:
         start, step = 0, 64
         while start < len(items):
             portion = items[start : start + step]
             try:
-                body = dumps([self._codec.op(Op(kind, name, dict(portion) if kind == "merge" else portion))])
+                body = dumps([self._codec.op((kind, name, dict(portion) if kind == "merge" else portion))])
             except NotStorableError:
                 if step == 1:
                     raise

@@ -38,6 +38,7 @@ class AsyncGraph:
         self.runtime = runtime
         self._owns_checkpointer = owns_checkpointer
         self._active: dict[str, ActiveRun] = {}
+        self._variants: dict[WhilePaused, Runtime] = {}
         self._flying: set[ActiveRun] = set()
         self._is_closed = False
 
@@ -149,7 +150,8 @@ class AsyncGraph:
             raise AppClosedError
         runtime = self.runtime
         if while_paused is not None and while_paused != runtime.options.while_paused:
-            runtime = runtime.with_options(while_paused=while_paused)
+            runtime = self._variants.get(while_paused) or runtime.with_options(while_paused=while_paused)
+            self._variants[while_paused] = runtime  # kept, as subgraphs keep what belongs to it
         active = ActiveRun(runtime, config, call, reader=reader, create=create, on_landed=self._forget)
         self._flying.add(active)
         known = self._active.setdefault(config.thread_id, active)
@@ -233,7 +235,7 @@ class AsyncGraph:
         try:
             run = ledger.run
             base = run.values if run.sequence else spec.schema.apply({}, spec.schema.default_ops())
-            changes, values = spec.schema.merge(base, [("the update", spec.schema.writes(update, "The update has"))])
+            changes, values = spec.schema.merge(base, [("the update", spec.schema.wanted(update, "The update has"))])
             ops = (*(() if run.sequence else spec.schema.default_ops()), *changes[0])
             routes = Routes(spec, Engine(self.runtime, read))
             frontier = None if as_node is None else await routes.out_of(as_node, run, values)

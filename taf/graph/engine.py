@@ -31,6 +31,7 @@ from taf.graph.telling import events_of
 from taf.ids import new_id
 from taf.serialization import pack
 from taf.state.copying import copy_value
+from taf.state.execution import ExecutionStatus
 from taf.state.facts import Completed, Entry, Fact, Failed, Output, Partial, Paused, Reopened, Task, TaskRecorded
 from taf.state.interrupts import InterruptKind, InterruptRecord, InterruptStatus
 from taf.state.run import Run, replay
@@ -171,7 +172,7 @@ class Engine(Halting):
         if run.details.finished:
             known = {**run.details.finished, **{output.key: output for output in outputs}}
             outputs = [known[task.key] for task in run.frontier]
-        written = [(output.node, output.writes) for output in outputs]
+        written = [(output.node, output.ops) for output in outputs]
         changes, values = spec.schema.merge(run.values, written, run.sequence + (len(outputs) or 1))
         if spec.branches:
             routes = await self._routed(outputs, run, values)
@@ -311,14 +312,15 @@ class Engine(Halting):
                 self.loop.call_soon_threadsafe(self._emit, context, value, key)
 
     def _emit(self, context: Context, value: Any, key: str | None) -> None:
-        run = self.run
-        if context.stopping or self.is_at_rest or context.running.visit != run.visit:
-            return
+        run, ledger = self.run, self._ledger
+        if ledger is None or run.status is not ExecutionStatus.RUNNING or context.running.visit != run.visit:
+            return  # its step is over
         partial = self.partials.show(context, key, value)
         if self.parent is not None:
-            self.parent.emit(value, key)
+            self.parent.host.emit(self.parent, value, key)
         elif not self._is_silent:
-            events = [event_of(partial, run, datetime.fromtimestamp(self.runtime.options.clock(), UTC))]
+            at = datetime.fromtimestamp(self.runtime.options.clock(), UTC)
+            events = [event_of(partial, run, ledger.committed, at)]
             if self._reader is not None:
                 self._reader(events, run)
             self.runtime.bus.publish(events)

@@ -16,7 +16,6 @@ from taf.graph.runtime import Runtime
 from taf.graph.telling import events_of
 from taf.graph.waiting import moves
 from taf.ids import new_id
-from taf.state.channel import Op
 from taf.state.execution import ExecutionStatus
 from taf.state.facts import Answered, Forked, Reopened, TaskRecorded
 from taf.state.run import Run, evolve
@@ -114,7 +113,7 @@ async def fork(runtime: Runtime, config: RunConfig, thread_id: str | None) -> Ru
 
 def _forked(runtime: Runtime, run: Run, target: RunConfig) -> Forked:
     channel = runtime.journal.schema.channel
-    ops = tuple(Op("set", name, channel(name).detached(value)) for name, value in run.values.items())
+    ops = tuple(("set", name, channel(name).detached(value)) for name, value in run.values.items())
     records = tuple(
         replace(record, id=new_id(), thread_id=target.thread_id) for record in run.details.interrupts
     )

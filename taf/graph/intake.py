@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from inspect import isawaitable
 from typing import Any, Final, Literal, TypeAlias, cast
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from taf.errors import (
     AlreadyAnsweredError,
@@ -40,6 +40,7 @@ from taf.state.interrupts import (
     Reject,
     Respond,
 )
+from taf.state.messages import Message
 from taf.state.run import Run, evolve, without_ways_of
 from taf.state.schema import Values
 
@@ -94,7 +95,7 @@ def approve_breakpoints(given: Any, record: InterruptRecord) -> HumanDecision | 
 
 
 class Intake:
-    """Reads calls for one graph. Nothing here writes: it returns facts, or raises and leaves all as it was."""
+    """Reads calls for one graph. Nothing here wanted: it returns facts, or raises and leaves all as it was."""
 
     def __init__(
         self,
@@ -146,17 +147,17 @@ class Intake:
         frontier = await self._enter(values)
         return Started(run_id, (*defaults, *ops), frontier, self._spec.fingerprint)
 
-    def _merge(self, values: Values, given: Any) -> tuple[list[Op], Values]:
+    def _merge(self, values: Values, given: Any) -> tuple[Sequence[Op], Values]:
         schema = self._spec.schema
         if is_empty(given):
             return [], values
         if isinstance(given, Whole):
-            writes = schema.whole_writes(given.values, "The input has", InvalidInputError)
+            wanted = schema.wanted_whole(given.values, "The input has", InvalidInputError)
         elif isinstance(given, schema.model):
-            writes = schema.writes_of_state(values, given, "The input has")
+            wanted = schema.wanted_by_state(values, given, "The input has")
         else:
-            writes = schema.writes(given, "The input has", InvalidInputError)
-        changes, values = schema.merge(values, [("the input", writes)])
+            wanted = schema.wanted(given, "The input has", InvalidInputError)
+        changes, values = schema.merge(values, [("the input", wanted)])
         return changes[0], values
 
     # -- while a human is asked --------------------------------------------------------------------
@@ -357,6 +358,8 @@ def _last_text(given: Any) -> str:
     if isinstance(given, Mapping):
         mapping = cast("Mapping[str, Any]", given)
         given = mapping.get("messages") or mapping.get("context") or ()
+    elif isinstance(given, BaseModel) and not isinstance(given, Message):
+        given = getattr(given, "messages", None) or getattr(given, "context", ())
     last = given[-1] if isinstance(given, list | tuple) and given else given
     text = getattr(last, "text", None)
     return str(text()) if callable(text) else last if isinstance(last, str) else ""

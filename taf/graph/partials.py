@@ -28,11 +28,11 @@ class Partials(list[tuple[str, Partial]]):
         return tuple(partial for _, partial in self)
 
 
-def event_of(partial: Partial, run: Run, at: datetime) -> Event:
-    """Return the event that shows a partial. It is marked as not committed."""
+def event_of(partial: Partial, run: Run, committed: int, at: datetime) -> Event:
+    """Return the event that shows a partial: marked as not committed, with the sequence of what is."""
     node, attempt, key, value = partial
     content = value.text() if isinstance(value, Message) else value if isinstance(value, str) else repr(value)
     data = {"value": value, "key": key, "attempt": attempt, "committed": False}
     return Event(
-        EventType.PARTIAL, run.thread_id, run.run_id, run.sequence, run.step, at, node, content, data, {"status": content}
+        EventType.PARTIAL, run.thread_id, run.run_id, committed, run.step, at, node, content, data, {"status": content}
     )

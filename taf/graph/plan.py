@@ -121,8 +121,8 @@ def step(
     """Return the fact of a step that is done: ``changes`` and ``routes`` belong to the outputs, one each."""
     if run.details is NOTHING and len(outputs) == 1 and outputs[0].ask is None and not graph.joins:
         only = outputs[0]
-        return Stepped((Ran(only.node, only.key, tuple(changes[0])),), routes[0])
-    ran = tuple(Ran(o.node, o.key, tuple(ops)) for o, ops in zip(outputs, changes, strict=True))
+        return Stepped(((only.node, only.key, changes[0]),), routes[0])
+    ran = tuple((o.node, o.key, ops) for o, ops in zip(outputs, changes, strict=True))
     asks = _open_asks(run, outputs)
     again = {key for _, key, ask in asks if ask.status is ExecutionStatus.INTERRUPTED_BEFORE}
     done = [output for output in outputs if output.key not in again]

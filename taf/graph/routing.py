@@ -8,8 +8,9 @@ from typing import Any
 from taf.graph.command import START
 from taf.graph.context import Context, Host
 from taf.graph.spec import GraphSpec
+from taf.state.execution import ExecutionStatus
 from taf.state.facts import Output, Task
-from taf.state.run import Run
+from taf.state.run import NOTHING, Run
 from taf.state.schema import Values
 
 
@@ -26,8 +27,11 @@ class Routes:
         return await self.out_of(output.node, run, values)
 
     async def enter(self, run: Run, values: Values) -> tuple[Task, ...]:
-        """Return what runs first."""
-        return await self.out_of(START, run, values)
+        """Return what runs first. Routers see the pass that is about to begin."""
+        begun = run._replace(
+            status=ExecutionStatus.RUNNING, run_id=self._host.config.run_id, step=0, node=None, details=NOTHING
+        )
+        return await self.out_of(START, begun, values)
 
     async def out_of(self, source: str, run: Run, values: Values) -> tuple[Task, ...]:
         """Return what follows a node. Its routers see the state as the step leaves it."""
@@ -39,6 +43,6 @@ class Routes:
         targets: list[Any] = list(spec.edges.get(source, ()))
         for branch in spec.branches.get(source, ()):
             context = Context(self._host, run, Task(source, source))
-            answer = branch.call(spec.schema.view(values, run), context)
+            answer = branch.call(spec.schema.view(values, run if source == START else context), context)
             targets += branch.targets(await answer if isawaitable(answer) else answer)
         return spec.tasks(targets, f'The router behind "{source}"')

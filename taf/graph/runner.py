@@ -199,16 +199,16 @@ class Runner:
             if result.goto is not None:
                 goto = self._goto(task.node, result.goto)
         if type(update) is dict:
-            writes = schema.writes(update, f'Node "{task.node}" returned')
+            ops = schema.wanted(update, f'Node "{task.node}" returned')
         elif update is None:
-            writes = []
+            ops = []
         elif isinstance(update, Returned):
-            writes = schema.changed_writes(values, update.values, f'Node "{task.node}" returned')
+            ops = schema.wanted_values(values, update.values, f'Node "{task.node}" returned')
         elif isinstance(update, schema.model):
-            writes = schema.writes_of_state(values, update, f'Node "{task.node}" returned')
+            ops = schema.wanted_by_state(values, update, f'Node "{task.node}" returned')
         else:
-            writes = schema.writes(update, f'Node "{task.node}" returned')
-        return Output(task.key, task.node, tuple(writes), goto, _ask(state, update))
+            ops = schema.wanted(update, f'Node "{task.node}" returned')
+        return Output(task.key, task.node, tuple(ops), goto, _ask(state, update))
 
     def _goto(self, node: str, goto: Any) -> tuple[Task, ...]:
         targets = destinations(goto)

@@ -7,12 +7,13 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, get_args
 from weakref import WeakKeyDictionary
 
 from anyio import CapacityLimiter
 
 from taf.checkpointer.journal import Journal
+from taf.errors import ConfigError
 from taf.graph.intake import Decide, WhilePaused, approve_breakpoints
 from taf.graph.spec import GraphSpec
 from taf.publisher.bus import Bus
@@ -33,6 +34,12 @@ class Options:
     decide: Decide = approve_breakpoints
     clock: Clock = time.time
 
+    def __post_init__(self) -> None:
+        words = get_args(WhilePaused)
+        if self.while_paused not in words:
+            listed = ", ".join(f'"{word}"' for word in words)
+            raise ConfigError(f"while_paused has to be one of {listed}, not {self.while_paused!r}.")
+
 
 @dataclass(frozen=True)
 class Runtime:
@@ -48,8 +55,11 @@ class Runtime:
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
 
     def with_options(self, **changes: Any) -> Runtime:
-        """Return the same with some options changed."""
-        return replace(self, options=replace(self.options, **changes))
+        """Return the same with some options changed; the worker threads are shared."""
+        other = replace(self, options=replace(self.options, **changes))
+        for name in ("_limiters", "_lock"):
+            object.__setattr__(other, name, getattr(self, name))
+        return other
 
     def limiter(self) -> CapacityLimiter:
         """Return what bounds the worker threads of this app on the running loop."""

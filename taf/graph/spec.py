@@ -85,5 +85,5 @@ class GraphSpec:
             raise GraphChangedError(run.thread_id, what, f"Add the join again. {_ANEW}")
 
     def _overlay(self, send: Send, who: str) -> dict[str, object]:
-        writes = self.schema.whole_writes(send.update, f'{who} sent "{send.target}"')
-        return {write.field: write.value for write in writes}
+        wanted = self.schema.wanted_whole(send.update, f'{who} sent "{send.target}"')
+        return {name: value for _, name, value in wanted}

@@ -215,6 +215,4 @@ def _options(**given: Any) -> Options:
     for name in ("lease_seconds", "stop_grace"):
         if not isinstance(given[name], int | float) or given[name] <= 0:
             raise ConfigError(f"{name} has to be above 0 seconds, not {given[name]!r}.")
-    if given["while_paused"] not in ("resume", "reject", "supersede"):
-        raise ConfigError(f'while_paused has to be "resume", "reject" or "supersede", not {given["while_paused"]!r}.')
     return Options(**given)

@@ -51,7 +51,7 @@ async def stop(runtime: Runtime, active: ActiveRun | None, thread_id: str, reaso
         if active.engine.has_thread:  # otherwise another run has it, and this one was refused
             last = active.engine.run.run_id  # that of the thread, should it have been stopped before it wrote
             return await _landed(runtime, thread_id, last, reason, active.engine.unwinding())
-    return await _stop_stored(runtime, thread_id, reason)
+    return await _Elsewhere(runtime, thread_id, reason).answer()
 
 
 async def _landed(
@@ -92,45 +92,65 @@ async def _stop_at_rest(runtime: Runtime, ledger: Ledger, reason: str, *, told: 
     return _answer(ledger.run, was_running=told is not None)
 
 
-async def _stop_stored(runtime: Runtime, thread_id: str, reason: str) -> StopStatus:
-    """Stop a thread of which this app knows what the store knows. A run under way is signalled, and waited for.
+class _Elsewhere:
+    """A stop of a thread of which this app knows what the store knows.
 
-    An owner that has not written yet is waited for too: only with its first record it can be told apart from the last.
+    A run under way is signalled, and waited for. An owner that has not written yet is waited for too: only by its
+    first record can it be told from the last one.
     """
-    journal, told = runtime.journal, None
-    store, key = journal.store, journal.key(thread_id)
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(PATIENCE_SECONDS), contextlib.aclosing(moves(store, key)) as looks:
-            async for _ in looks:
-                stored = await store.load(key)
-                if stored is not None and stored.is_owned:
-                    if told is not None and stored.run_id != told:
-                        break
-                    if told is None and stored.status == ExecutionStatus.RUNNING:
-                        told = stored.run_id
-                        await store.signal(key, Signal("stop", told, reason.encode(errors="replace")))
-                    continue
-                with contextlib.suppress(ThreadBusyError):
-                    ledger = await journal.acquire(thread_id, lease_seconds=runtime.options.lease_seconds, create=False)
-                    if ledger is None:
-                        return _unknown(thread_id)
-                    answer = await _stop_at_rest(runtime, ledger, reason, told=told)
-                    return await _with_unwinding(runtime, answer) if told is not None else answer
-    found = await journal.read(thread_id)
-    if found is None or found[1].run_id == told or told is None:
-        return _late(thread_id, told)
-    return _answer(found[0], was_running=True)
 
+    def __init__(self, runtime: Runtime, thread_id: str, reason: str) -> None:
+        self._runtime, self._thread_id, self._reason = runtime, thread_id, reason
+        self._told: str | None = None
 
-async def _with_unwinding(runtime: Runtime, answer: StopStatus) -> StopStatus:
-    """Complete the answer for a run elsewhere by what it wrote of nodes that had not left."""
-    found = await runtime.journal.read(answer["thread_id"])
-    if found is None or found[0].status is not ExecutionStatus.STOPPED:
-        return answer
-    run = found[0]
-    facts = await runtime.journal.facts(run.thread_id, run.sequence - 1)
-    left = [name for told in facts if isinstance(told.fact, Stopped) for name in told.fact.unwinding]
-    return _answer(run, was_running=True, unwinding=left)
+    async def answer(self) -> StopStatus:
+        journal = self._runtime.journal
+        looks = moves(journal.store, journal.key(self._thread_id))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(PATIENCE_SECONDS), contextlib.aclosing(looks):
+                async for _ in looks:
+                    found = await self._look()
+                    if found is not None:
+                        return found
+        return _late(self._thread_id, self._told)
+
+    async def _look(self) -> StopStatus | None:
+        found = await self._runtime.journal.read(self._thread_id)
+        if found is None:
+            return await self._end()
+        run, stored = found
+        if self._told not in (None, run.run_id):  # the run that was told is over, and another one has begun
+            return _answer(run, was_running=True)
+        if stored.is_owned:
+            await self._tell(run)
+            return None
+        if run.status is ExecutionStatus.RUNNING or run.status.is_interrupted:
+            return await self._end()
+        return await self._at_rest(run)
+
+    async def _tell(self, run: Run) -> None:
+        if self._told is None and run.status is ExecutionStatus.RUNNING:
+            journal, self._told = self._runtime.journal, run.run_id
+            signal = Signal("stop", run.run_id, self._reason.encode(errors="replace"))
+            await journal.store.signal(journal.key(self._thread_id), signal)
+
+    async def _end(self) -> StopStatus | None:
+        seconds = self._runtime.options.lease_seconds
+        try:
+            ledger = await self._runtime.journal.acquire(self._thread_id, lease_seconds=seconds, create=False)
+        except ThreadBusyError:
+            return None
+        if ledger is None:
+            return _unknown(self._thread_id)
+        return await _stop_at_rest(self._runtime, ledger, self._reason, told=self._told)
+
+    async def _at_rest(self, run: Run) -> StopStatus:
+        """Answer for a thread on which nothing runs or waits; it is left to others, who may want it just now."""
+        if self._told is None or run.status is not ExecutionStatus.STOPPED:
+            return _answer(run, was_running=self._told is not None)
+        last = await self._runtime.journal.facts(run.thread_id, run.sequence - 1)
+        left = [name for told in last if isinstance(told.fact, Stopped) for name in told.fact.unwinding]
+        return _answer(run, was_running=True, unwinding=left)
 
 
 def _answer(run: Run, *, was_running: bool, unwinding: Sequence[str] = ()) -> StopStatus:

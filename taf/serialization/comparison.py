@@ -50,7 +50,8 @@ def _text(value: Any) -> str:
         return f"frozenset {sorted(map(_text, value))}"
     if kind is tuple:
         return f"tuple {list(map(_text, value))}"
-    return f"{kind.__name__} {value!r}"
+    found = SCALARS[kind][1](value) if kind in SCALARS else value
+    return f"{kind.__name__} {found!r}"
 
 
 def model_parts(model: BaseModel) -> dict[str, Any]:

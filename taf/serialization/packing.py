@@ -47,8 +47,9 @@ def _zone(value: datetime | time) -> list[Any]:
         return []
     if kind is timezone:
         offset, name = cast("timedelta", zone.utcoffset(None)), zone.tzname(None)
-        is_plain = name == timezone(offset).tzname(None) and not offset.microseconds
-        return [] if is_plain else [None, name, offset.days, offset.seconds, offset.microseconds]
+        own_name = "" if name == timezone(offset).tzname(None) else name
+        is_plain = not own_name and not offset.microseconds  # which the ISO text may lose
+        return [] if is_plain else [None, own_name, offset.days, offset.seconds, offset.microseconds]
     key = zone.key if isinstance(zone, ZoneInfo) and kind is ZoneInfo else None
     if key not in _zone_keys():
         raise ValueError(
@@ -75,7 +76,7 @@ def _load_time(stored: list[Any]) -> time:
 
 def _load_zone(key: str | None, name: str = "", *offset: int) -> tzinfo:
     if key is None:
-        return timezone(timedelta(*offset), name)
+        return timezone(timedelta(*offset), name) if name else timezone(timedelta(*offset))
     if key not in _zone_keys():  # only known keys may lead to a file
         raise ValueError(f"there is no time zone {key!r} here; is the package tzdata missing?")
     return ZoneInfo(key)

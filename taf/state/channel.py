@@ -8,7 +8,7 @@ from copy import copy
 from datetime import date
 from functools import lru_cache
 from types import GenericAlias, NoneType
-from typing import Any, NamedTuple, cast, get_args, get_origin
+from typing import Any, TypeAlias, cast, get_args, get_origin
 from uuid import UUID
 
 from annotated_types import BaseMetadata
@@ -25,22 +25,24 @@ from taf.state.validation import FieldValidation, declared_type
 Reducer = Callable[[Any, Any], Any]
 
 
-class Op(NamedTuple):
-    """One change of one field, as it is stored: ``set``, ``append``, ``put``, ``cut``, ``merge`` or ``drop``."""
+Op: TypeAlias = tuple[str, str, Any]
+"""One change: its kind, its field and a value. A plain tuple, since every step makes some and JSON takes it as it is.
 
-    kind: str
-    field: str
-    value: Any
-
+Stored are ``set``, ``append``, ``put`` (an index and an item), ``cut`` (a length), ``merge`` and ``drop``. What a node
+wants may also be a ``join``: an update whose change depends on what the field holds by then.
+"""
 
 MISSING: Any = object()
 """Stands for "no value yet"."""
 
 
+_WANTS = {"set": "set", "append": "append", "concat": "append", "merge": "merge", "messages": "join", "custom": "join"}
+
+
 class Channel:
     """A field with its reducer. Lists are kept as ``Growing``, so that appending costs what is appended."""
 
-    __slots__ = ("_is_told_apart", "_validate", "checked", "codec", "copy", "is_list", "items", "name", "reducer", "style")
+    __slots__ = ("_is_told_apart", "_validate", "checked", "codec", "copy", "is_list", "items", "name", "reducer", "style", "wants")
 
     def __init__(
         self,
@@ -60,9 +62,11 @@ class Channel:
         self.codec = Codec(declared, name, options)
         self.items = Codec(GenericAlias(list, (item,)), name, options) if self.is_list else self.codec
         self.style = self._find_style(plain, item, is_checked_whole)
+        self.wants = _WANTS[self.style]
+        """The kind of change that an update asks for."""
         is_simple = self.style == "set" and self.copy in (None, list)
         self.checked: Callable[[Any], Any] = validate if is_simple else self._checked
-        """Returns an update in the form that ``reduce`` takes, validated and detached from its maker.
+        """Returns an update in the form that its change holds, validated and detached from its maker.
 
         Raises pydantic's ``ValidationError`` or whatever a validator of the user's raises.
         """
@@ -95,18 +99,11 @@ class Channel:
         copying = self.copy
         return value if copying is None or copying is list else copying(value)
 
-    def reduce(self, current: Any, update: Any) -> list[Op]:
+    def join(self, current: Any, update: Any) -> list[Op]:
         """Return the changes that join a checked update to what the field holds (``MISSING``: nothing yet)."""
-        style, name = self.style, self.name
-        if style == "set":
-            return [Op("set", name, update)]
-        if style in ("append", "concat"):
-            return [Op("append", name, update)] if update else []
-        if style == "messages":
-            return self._join_messages(current, update)
-        if style == "merge":
-            return [Op("merge", name, update)] if current is not MISSING else [Op("set", name, update)]
-        return self._custom(current, update)
+        if self.style == "messages":
+            return self._join_messages(Growing() if current is MISSING else current, update)
+        return self._custom(Growing() if current is MISSING and self.is_list else current, update)
 
     def _join_messages(self, current: Growing, update: list[Any]) -> list[Op]:
         ops: list[Op] = []
@@ -116,36 +113,36 @@ class Channel:
             if index is None:
                 fresh[message.id] = message
             else:
-                ops.append(Op("put", self.name, (index, message)))
+                ops.append(("put", self.name, (index, message)))
         if fresh:
-            ops.append(Op("append", self.name, list(fresh.values())))
+            ops.append(("append", self.name, list(fresh.values())))
         return ops
 
     def _custom(self, current: Any, update: Any) -> list[Op]:
         if current is MISSING:
-            return [Op("set", self.name, self.whole(update))]
+            return [("set", self.name, self.whole(update))]
         assert self.reducer is not None
         return self.changes(current, self.whole(self.reducer(copy_value(self.plain(current)), update)))
 
     def changes(self, current: Any, new: Any) -> list[Op]:
         """Return the smallest change that leads from what the field holds to ``new``."""
         if current is MISSING:
-            return [Op("set", self.name, new)]
+            return [("set", self.name, new)]
         if isinstance(current, Growing):
             if current.starts(new) and self._are_same(current.to_list(), new[: len(current)]):
-                return [Op("append", self.name, new[len(current) :])] if len(new) > len(current) else []
-            return [Op("set", self.name, new)]
+                return [("append", self.name, new[len(current) :])] if len(new) > len(current) else []
+            return [("set", self.name, new)]
         if type(new) is type(current) and new == current and self._are_same(current, new):
             return []
         if type(new) is dict and type(current) is dict and self.style == "merge":
             return self._dict_changes(current, new)  # pyright: ignore[reportUnknownArgumentType]
-        return [Op("set", self.name, new)]
+        return [("set", self.name, new)]
 
     def _dict_changes(self, current: dict[Any, Any], new: dict[Any, Any]) -> list[Op]:
         if current.keys() - new.keys():
-            return [Op("set", self.name, new)]
+            return [("set", self.name, new)]
         changed = {k: v for k, v in new.items() if k not in current or difference(current[k], v) is not None}
-        return [Op("merge", self.name, changed)]
+        return [("merge", self.name, changed)]
 
     def _are_same(self, current: Any, new: Any) -> bool:
         """True when equal values are the same: 1 and True, or 0.0 and -0.0, are equal."""

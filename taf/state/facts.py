@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 from taf.state.agent_state import Ask
 from taf.state.channel import Op
 from taf.state.interrupts import InterruptKind, InterruptRecord
-from taf.state.schema import Write
 
 
 class Task(NamedTuple):
@@ -20,21 +19,17 @@ class Task(NamedTuple):
 
 
 class Output(NamedTuple):
-    """What a node returned, before it is joined with the state. ``goto`` (None: its edges) comes from a ``Command``."""
+    """What a node returned: the changes that it wants, before they are joined with the state. ``goto`` (None: its edges) comes from a ``Command``."""
 
     key: str
     node: str
-    writes: tuple[Write, ...] = ()
+    ops: tuple[Op, ...] = ()
     goto: tuple[Task, ...] | None = None
     ask: Ask | None = None
 
 
-class Ran(NamedTuple):
-    """A node that ran in a step, and what it changed."""
-
-    node: str
-    key: str
-    ops: tuple[Op, ...]
+Ran: TypeAlias = tuple[str, str, Sequence[Op]]
+"""A node that ran in a step, the key of its task, and what it changed. A plain tuple, as ``Op`` is one."""
 
 
 class Entry(NamedTuple):

@@ -30,7 +30,7 @@ from taf.state.facts import (
     Updated,
 )
 from taf.state.interrupts import InterruptKind, InterruptRecord, InterruptStatus
-from taf.state.schema import StateSchema
+from taf.state.schema import StateSchema, Values
 
 
 class Stage(StrEnum):
@@ -135,7 +135,7 @@ def _stepped(schema: StateSchema, run: Run, fact: Stepped, values: Values | None
     status = advance(run.status, Move.PROGRESS)
     sequence = run.sequence + (len(ran) or 1)
     if values is None:
-        values = schema.apply(run.values, [op for one in ran for op in one.ops], sequence)
+        values = schema.apply(run.values, [op for _, _, ops in ran for op in ops], sequence)
     details = run.details
     if details is not NOTHING or asks or carried or joins or reached:
         kept = details.joins if joins is None else joins
@@ -148,11 +148,11 @@ def _stepped(schema: StateSchema, run: Run, fact: Stepped, values: Values | None
         run.run_id,
         sequence,
         run.step + 1,
-        ran[-1].node if ran else run.node,
+        ran[-1][0] if ran else run.node,
         frontier,
         sequence,
         Stage.LEAVE,
-        (ran[0].node,) if len(ran) == 1 else tuple(dict.fromkeys(one.node for one in ran)),
+        (ran[0][0],) if len(ran) == 1 else tuple(dict.fromkeys(node for node, _, _ in ran)),
         details,
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 from pydantic import BaseModel, ValidationError
 
@@ -18,14 +18,6 @@ from taf.state.view import ViewFactory, owned, parts
 Values = Mapping[str, Any]
 
 _NO_VALUES: Values = {}
-
-
-class Write(NamedTuple):
-    """What a node wants of a field: ``value`` joined by the reducer, or (``is_whole``) in place of what is there."""
-
-    field: str
-    value: Any
-    is_whole: bool = False
 
 
 class StateSchema:
@@ -72,7 +64,7 @@ class StateSchema:
 
     def default_ops(self) -> list[Op]:
         """Return the changes that a new thread starts with."""
-        return [Op("set", name, value) for name, value in self.defaults().items()]
+        return [("set", name, value) for name, value in self.defaults().items()]
 
     def missing(self, values: Values) -> list[str]:
         """Return the required fields that have no value yet."""
@@ -92,20 +84,20 @@ class StateSchema:
         """Return the channel of a field; in an open state every name has one."""
         return self.channels.get(name) or open_channel(name)
 
-    # -- updates → writes --------------------------------------------------------------------------
+    # -- updates → wanted changes -----------------------------------------------------------------------
 
-    def writes(self, update: Any, who: str, error: type[StateError] = InvalidUpdateError) -> list[Write]:
+    def wanted(self, update: Any, who: str, error: type[StateError] = InvalidUpdateError) -> list[Op]:
         """Read an update, whatever form it has. ``who`` begins the sentence of an error."""
         if type(update) is dict:
-            return self._writes_of_dict(cast("dict[str, Any]", update), who, error)
+            return self._wanted_by_dict(cast("dict[str, Any]", update), who, error)
         if update is None:
             return []
         if isinstance(update, self.model):
-            raise AssertionError("a state is read by writes_of_state, which needs the values it changed")
+            raise AssertionError("a state is read by wanted_by_state, which needs the values it changed")
         if isinstance(update, Message) or self._is_messages(update):
-            return self._writes_of_dict({self._messages: update}, who, error)
+            return self._wanted_by_dict({self._messages: update}, who, error)
         if isinstance(update, Mapping):
-            return self._writes_of_dict(dict(cast("Mapping[str, Any]", update)), who, error)
+            return self._wanted_by_dict(dict(cast("Mapping[str, Any]", update)), who, error)
         raise error(
             f"{who} {type(update).__name__}. Return a dict of fields, the state, a Message, a list of messages, "
             "a Command, or None."
@@ -115,8 +107,8 @@ class StateSchema:
     def _is_messages(update: Any) -> bool:
         return isinstance(update, list) and all(isinstance(message, Message) for message in update)  # pyright: ignore[reportUnknownVariableType]
 
-    def _writes_of_dict(self, update: dict[str, Any], who: str, error: type[StateError]) -> list[Write]:
-        found: list[Write] = []
+    def _wanted_by_dict(self, update: dict[str, Any], who: str, error: type[StateError]) -> list[Op]:
+        found: list[Op] = []
         channels = self.channels
         for name, value in update.items():
             channel = channels.get(name) or self._undeclared(name, who, error)
@@ -124,16 +116,17 @@ class StateSchema:
                 checked = channel.checked(value)
             except Exception as wrong:
                 raise _unfit(channel, wrong, who, error) from wrong
-            found.append(Write(channel.name, checked))
+            if channel.wants != "append" or checked:
+                found.append((channel.wants, channel.name, checked))
         return found
 
-    def whole_writes(
+    def wanted_whole(
         self, values: Mapping[str, Any], who: str, error: type[StateError] = InvalidUpdateError
-    ) -> list[Write]:
+    ) -> list[Op]:
         """Read values that are to stand in place of what fields hold, without their reducers."""
         channels = [self.channels.get(name) or self._undeclared(name, who, error) for name in values]
         given = zip(channels, values.values(), strict=True)
-        return [Write(c.name, _whole(c, value, who, error), True) for c, value in given]
+        return [("set", c.name, _whole(c, value, who, error)) for c, value in given]
 
     def _undeclared(self, name: Any, who: str, error: type[StateError]) -> Channel:
         if name == "messages" and self._messages == "context":
@@ -148,7 +141,7 @@ class StateSchema:
             f"Its fields: {fields}."
         )
 
-    def writes_of_state(self, before: Values, state: BaseModel, who: str) -> list[Write]:
+    def wanted_by_state(self, before: Values, state: BaseModel, who: str) -> list[Op]:
         """Return the fields that a returned state changed: they are set, never reduced twice.
 
         A view was changed in place, so all its fields count. Of a fresh state those count that it was made with,
@@ -161,18 +154,18 @@ class StateSchema:
             for n, v in now.items()
             if v is not before.get(n, MISSING) and (is_view or self._was_given(state, n, v))
         }
-        found = self.changed_writes(before, given, who)
+        found = self.wanted_values(before, given, who)
         if is_view:
-            found.extend(Write(name, MISSING, True) for name in before if name not in now and name not in self.channels)
+            found.extend(("drop", name, None) for name in before if name not in now and name not in self.channels)
         return found
 
-    def changed_writes(self, before: Values, now: Mapping[str, Any], who: str) -> list[Write]:
+    def wanted_values(self, before: Values, now: Mapping[str, Any], who: str) -> list[Op]:
         """Return what it takes to lead the fields named in ``now`` from what they were to what they are."""
-        found: list[Write] = []
+        found: list[Op] = []
         for name, value in now.items():
             channel = self.channels.get(name) or self._undeclared(name, who, InvalidUpdateError)
             new = _whole(channel, channel.plain(value), who, InvalidUpdateError)
-            found.extend(self._write_of(op) for op in channel.changes(before.get(name, MISSING), new))
+            found.extend(channel.changes(before.get(name, MISSING), new))
         return found
 
     def _was_given(self, state: BaseModel, name: str, value: Any) -> bool:
@@ -181,57 +174,47 @@ class StateSchema:
             return True
         return bool(value != field.get_default(call_default_factory=True, validated_data={}))
 
-    def _write_of(self, op: Op) -> Write:
-        channel = self.channels.get(op.field)
-        reduced_by = {"append": ("append", "concat", "messages"), "merge": ("merge",)}
-        is_joined = channel is not None and channel.style in reduced_by.get(op.kind, ())
-        if op.kind == "append" and not is_joined:
-            return Write(op.field, op, True)
-        return Write(op.field, op.value, not is_joined)
-
-    # -- writes → changes --------------------------------------------------------------------------
+    # -- wanted → stored changes -----------------------------------------------------------------------
 
     def merge(
-        self, values: Values, writes: Sequence[tuple[str, Sequence[Write]]], origin: int | None = None
-    ) -> tuple[list[list[Op]], Values]:
-        """Join what each node of a step wrote, in the order given. ``origin``: see ``apply``.
+        self, values: Values, wanted: Sequence[tuple[str, Sequence[Op]]], origin: int | None = None
+    ) -> tuple[list[Sequence[Op]], Values]:
+        """Join what each node of a step wants, in the order given. ``origin``: see ``apply``.
 
         Return each node's changes and the values after them all. Raise ``UpdateConflictError``, or
         ``InvalidUpdateError`` for a reducer's result or for what the model's own validators refuse.
         """
-        if len(writes) > 1:
-            self._refuse_conflicts(writes)
-        changes: list[list[Op]] = []
+        if len(wanted) > 1:
+            self._refuse_conflicts(wanted)
+        changes: list[Sequence[Op]] = []
         after = {**values}
-        for who, wanted in writes:
-            ops: list[Op] = []
-            for write in wanted:
-                new = self._ops(after, write, who)
-                self._apply(after, new, origin)
-                ops += new
-            changes.append(ops)
+        for who, ops in wanted:
+            found = ops
+            for op in ops:
+                if op[0] == "join":
+                    found = self._joined(after, ops, who, origin)
+                    break
+            else:
+                self._apply(after, ops, origin)
+            changes.append(found)
         if self._is_validated_whole and any(changes) and not self.missing(after):
             corrections = self._validate_whole(after)
             self._apply(after, corrections, origin)
-            changes[-1].extend(corrections)
+            changes[-1] = [*changes[-1], *corrections]
         return changes, after
 
-    def _ops(self, values: Values, write: Write, who: str) -> list[Op]:
-        name, value, is_whole = write
-        channel = self.channels.get(name)
-        if not is_whole and (channel is None or channel.style == "set"):
-            return [Op("set", name, value)]
-        if is_whole or channel is None:
-            if isinstance(value, Op):
-                return [value]
-            return [Op("drop", name, None)] if value is MISSING else [Op("set", name, value)]
-        current = values.get(name, MISSING)
-        if current is MISSING and channel.is_list:
-            current = Growing()
-        if channel.style != "custom":
-            return channel.reduce(current, value)
+    def _joined(self, after: dict[str, Any], wanted: Sequence[Op], who: str, origin: int | None) -> list[Op]:
+        """Return the changes that one node's wishes come to, and apply them."""
+        found: list[Op] = []
+        for kind, name, value in wanted:
+            new = self._join(after, name, value, who) if kind == "join" else [(kind, name, value)]
+            self._apply(after, new, origin)
+            found += new
+        return found
+
+    def _join(self, after: Values, name: str, update: Any, who: str) -> list[Op]:
         try:
-            return channel.reduce(current, value)
+            return self.channels[name].join(after.get(name, MISSING), update)
         except ValidationError as invalid:
             raise InvalidUpdateError(
                 f'After node "{who}", field "{name}" is not valid: {_first(invalid)}.'
@@ -241,12 +224,12 @@ class StateSchema:
                 f'The reducer of field "{name}" failed on what node "{who}" returned: {broken!r}.'
             ) from broken
 
-    def _refuse_conflicts(self, writes: Iterable[tuple[str, Sequence[Write]]]) -> None:
+    def _refuse_conflicts(self, wanted: Iterable[tuple[str, Sequence[Op]]]) -> None:
         seen: dict[str, tuple[str, bool]] = {}
-        for who, wanted in writes:
+        for who, ops in wanted:
             mine: dict[str, bool] = {}
-            for name, _, is_whole in wanted:
-                mine[name] = mine.get(name, False) or is_whole
+            for kind, name, _ in ops:
+                mine[name] = mine.get(name, False) or self._is_whole(kind, name)
             for name, is_whole in mine.items():
                 channel = self.channels.get(name)
                 has_reducer = channel is not None and channel.reducer is not None
@@ -254,6 +237,13 @@ class StateSchema:
                 if other is not None and (not has_reducer or is_whole or other[1]):
                     raise UpdateConflictError(name, other[0], who, has_reducer=has_reducer)
                 seen[name] = (who, is_whole)
+
+    def _is_whole(self, kind: str, name: str) -> bool:
+        """True for a change that stands in place of what the reducer would join: no other node may write there."""
+        channel = self.channels.get(name)
+        if channel is None or kind == channel.wants:
+            return channel is None
+        return kind != "append" or channel.style != "messages"
 
     def _validate_whole(self, values: Values) -> list[Op]:
         """Return what the model's own validators change. Raise ``InvalidUpdateError`` for what they refuse."""

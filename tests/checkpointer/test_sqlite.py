@@ -47,6 +47,7 @@ class Connection(sqlite3.Connection):
     """One that tells what it was asked to do, and can be told to fail."""
 
     opened: list["Connection"] = []
+    refused_switches = 0
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -59,6 +60,11 @@ class Connection(sqlite3.Connection):
         self.statements.append(statement)
         if self.failing and statement.startswith(self.failing):
             raise sqlite3.OperationalError("disk I/O error")
+        if "journal_mode" in statement and Connection.refused_switches:
+            Connection.refused_switches -= 1
+            error = sqlite3.OperationalError("database is locked")
+            error.sqlite_errorcode = sqlite3.SQLITE_BUSY
+            raise error
         return super().execute(statement, *args)
 
 
@@ -162,6 +168,24 @@ async def test_a_store_becomes_usable_when_its_path_does(tmp_path: Path) -> None
     assert os.listdir(folder) == ["x.db"]
 
 
+async def test_a_new_file_that_another_process_makes_ready_is_waited_for(path: Path) -> None:
+    with by_hand(path) as connection:
+        connection.execute("BEGIN EXCLUSIVE")
+        async with SqliteCheckpointer(path) as store:
+            (task,) = await queued(fill(store, 1))
+            await asyncio.sleep(0.03)
+            connection.execute("COMMIT")
+            await task
+
+
+async def test_of_two_that_switch_a_new_file_at_once_both_succeed(
+    store: SqliteCheckpointer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Connection, "refused_switches", 3)
+    await fill(store, 1)
+    assert not Connection.refused_switches
+
+
 async def test_a_relative_path_stays_where_it_was_meant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     async with SqliteCheckpointer("x.db") as store:
@@ -246,6 +270,8 @@ async def test_a_commit_that_fails_leaves_nothing(
     await owner.step(snapshot=Snapshot(1, None, (b"one",)), interrupts=[make_interrupt("a")])
     owners = [owner, *[await Owner.of(store, ThreadKey("", f"t{number}")) for number in range(3)]]
     before = await load(store), await store.interrupts()
+    told: list[Change] = []
+    store.watch(KEY, told.append)
     writer = of_writer(connections)
     with locked(path):
         tasks = await queued(*[one.step(interrupts=[make_interrupt("b")]) for one in owners[::-1]])
@@ -255,6 +281,7 @@ async def test_a_commit_that_fails_leaves_nothing(
     assert {type(outcome) for outcome in outcomes} == {StoreUnavailableError}
     assert "disk I/O error" in str(outcomes[0])
     assert (await load(store), await store.interrupts()) == before
+    assert [change.head for change in told] in ([], [1])
     writer.failing = ""
     for one in owners:
         await one.step()
@@ -271,6 +298,23 @@ async def test_a_thread_whose_grant_failed_is_free(store: SqliteCheckpointer, co
 
     await Owner.of(store)
     await Owner.of(store, OTHER)
+
+
+async def test_a_thread_that_could_not_be_given_back_is_free(
+    store: SqliteCheckpointer, connections: list[Connection]
+) -> None:
+    owner = await Owner.of(store)
+    await owner.step()
+    writer = of_writer(connections)
+    writer.failing = "UPDATE taf_threads SET owner"
+    with pytest.raises(StoreUnavailableError):
+        await owner.release()
+    store.abandon(KEY, owner.epoch)
+    await store.delete(OTHER)
+    writer.failing = ""
+
+    assert not (await load(store)).is_owned
+    await Owner.of(store)
 
 
 async def test_a_full_disk_is_told_and_leaves_nothing_half_written(

@@ -39,7 +39,7 @@ from taf.state.facts import (
 )
 from taf.state.interrupts import InterruptKind
 from taf.state.run import Run, evolve, replay
-from taf.state.schema import StateSchema, Values, Write
+from taf.state.schema import StateSchema, Values
 from tests.graph.trail import Trail
 
 SCHEMA = StateSchema(Trail)
@@ -207,7 +207,7 @@ class PlannerMachine(RuleBasedStateMachine):
         if data.draw(st.integers(0, 5)) == 0:
             status = data.draw(st.sampled_from([ExecutionStatus.INTERRUPTED_BEFORE, ExecutionStatus.INTERRUPTED_AFTER]))
             ask = Ask(task.node, data.draw(st.sampled_from(["sure?", "really?"])), status)
-        return Output(task.key, task.node, (Write("trail", [task.node]),), goto, ask)
+        return Output(task.key, task.node, (("append", "trail", [task.node]),), goto, ask)
 
     def some_outputs(self, tasks: tuple[Task, ...], data: st.DataObject) -> tuple[Output, ...]:
         return tuple(self.output(task, data) for task in tasks if data.draw(st.booleans()))
@@ -229,7 +229,7 @@ class PlannerMachine(RuleBasedStateMachine):
         run = self.run
         known = {**run.details.finished, **{output.key: output for output in outputs}}
         ordered = [known[task.key] for task in run.frontier]
-        changes, _ = SCHEMA.merge(run.values, [(output.node, output.writes) for output in ordered])
+        changes, _ = SCHEMA.merge(run.values, [(output.node, output.ops) for output in ordered])
         routes = [self.spec.straight[o.node] if o.goto is None else o.goto for o in ordered]
         fact = step(self.spec, run, ordered, changes, routes)
         assert step(self.spec, run, ordered, changes, routes) == fact
@@ -270,7 +270,7 @@ class PlannerMachine(RuleBasedStateMachine):
         }
         self.owed = {(kinds[ask.status], node, ask.reason) for node, _, ask in fact.asks}
         asked = {node for node, _, _ in fact.asks}
-        for node in {one.node for one in fact.ran} & self.spec.after - asked:
+        for node in {node for node, _, _ in fact.ran} & self.spec.after - asked:
             self.owed.add((InterruptKind.AFTER, node, f'Paused after node "{node}".'))
 
     @precondition(is_running)

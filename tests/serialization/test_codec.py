@@ -101,7 +101,12 @@ blocks = (
     | st.builds(ToolCallBlock, id=texts, name=texts, arguments=st.dictionaries(texts, st.lists(st.integers() | texts)))
     | st.builds(ToolResultBlock, call_id=texts, text=texts, is_error=st.booleans())
 )
-messages = st.builds(Message, id=texts, role=texts, content=texts | st.lists(blocks, max_size=3), name=st.none() | texts)
+contents = texts | st.lists(blocks, max_size=3)
+messages = st.builds(Message, id=texts, role=texts, content=contents, name=st.none() | texts)
+json_values = st.recursive(
+    st.none() | texts | st.integers(), lambda inner: st.lists(inner) | st.dictionaries(texts, inner)
+)
+trees = st.recursive(st.builds(Tree), lambda inner: st.builds(Tree, children=st.lists(inner, max_size=3)), max_leaves=6)
 
 DECLARED: list[tuple[Any, st.SearchStrategy[Any]]] = [
     (Any, values),
@@ -129,12 +134,12 @@ DECLARED: list[tuple[Any, st.SearchStrategy[Any]]] = [
     (dict[int, str], st.dictionaries(st.integers(), texts)),
     (dict[Any, Any], st.dictionaries(keys, values)),
     (dict[Color, set[Level]], st.dictionaries(st.sampled_from(Color), st.sets(st.sampled_from(Level)))),
-    (dict[tuple[int, UUID], frozenset[bytes]], st.dictionaries(st.tuples(st.integers(), st.uuids()), st.frozensets(st.binary()))),
+    (dict[tuple[int, UUID], set[bytes]], st.dictionaries(st.tuples(st.integers(), st.uuids()), st.sets(st.binary()))),
     (Color | None, st.none() | st.sampled_from(Color)),
     (Rights, st.sampled_from([Rights.READ, Rights.READ | Rights.WRITE])),
     (list[Mood | Level], st.lists(st.sampled_from([Mood.GOOD, Level.LOW]))),
     (Literal["a", 1, None], st.sampled_from(["a", 1, None])),
-    (JsonValue, st.recursive(st.none() | texts | st.integers(), lambda inner: st.lists(inner) | st.dictionaries(texts, inner))),
+    (JsonValue, json_values),
     (Point, points),
     (list[Size], st.lists(sizes)),
     (Box, st.fixed_dictionaries({"size": sizes})),
@@ -142,13 +147,13 @@ DECLARED: list[tuple[Any, st.SearchStrategy[Any]]] = [
     (list[Pet] | None, st.none() | st.lists(pets, max_size=3)),
     (dict[str, Cat | Cow], st.dictionaries(texts, st.builds(Cat, lives=st.integers()) | st.builds(Cow))),
     (Open, st.builds(lambda extra: Open(**extra), st.dictionaries(st.text("abc", min_size=1), values, max_size=2))),
-    (Tree, st.recursive(st.builds(Tree), lambda inner: st.builds(Tree, children=st.lists(inner, max_size=3)), max_leaves=6)),
+    (Tree, trees),
     (Message, messages),
     (list[Message], st.lists(messages, max_size=3)),
     (dict[str, Message | None], st.dictionaries(texts, st.none() | messages, max_size=3)),
     (PurePosixPath, st.text("abc/", max_size=5).map(PurePosixPath)),
     (dict[str, list[IPv4Address]], st.dictionaries(st.text("ab"), st.lists(st.ip_addresses(v=4)))),
-]  # fmt: skip
+]
 
 
 def through(codec: Codec, value: Any) -> Any:
@@ -186,7 +191,7 @@ REFUSED: list[tuple[Any, Any, str]] = [
     (Any, {"a": (1, Point(1))}, "f['a'][1]"),
     (Any, {"a": len}, "f['a']"),
     (Any, {"a": object()}, "f['a']"),
-    (Any, [IPv4Address("::1" if False else "1.1.1.1")], "f[0]"),
+    (Any, [IPv4Address("1.1.1.1")], "f[0]"),
     (dict[str, Any], {"a": {"b": Level.LOW}}, "f['a']['b']"),
     (Pet, Pet(anything=[Color.RED]), "f['anything'][0]"),
     (Pet, Dog(), "f"),
@@ -242,7 +247,7 @@ def test_a_tree_of_models_is_bounded_too() -> None:
 
 
 def test_what_is_too_large_is_refused_with_its_path() -> None:
-    with pytest.raises(NotStorableError, match="^f cannot be stored: it would be 9,"):
+    with pytest.raises(NotStorableError, match=r"^f cannot be stored: it would be 9,"):
         Codec(dict[str, Any], "f").encode({"a": b"x" * 7 * 1024 * 1024})
 
 

@@ -14,7 +14,9 @@ from pydantic import BaseModel
 
 texts = st.text(st.characters(), max_size=8) | st.sampled_from(["\x00", "a\x00b", "\ud800", "x\udfff", "\\ud800", "é𝄞"])
 numbers = st.integers() | st.integers(-(2**200), 2**200) | st.floats() | st.booleans()
-decimals = st.decimals(allow_nan=False) | st.sampled_from([Decimal("NaN"), Decimal("1.00"), Decimal("-0"), Decimal("1E+400")])
+decimals = st.decimals(allow_nan=False) | st.sampled_from(
+    [Decimal("NaN"), Decimal("1.00"), Decimal("-0"), Decimal("1E+400")]
+)
 fixed_zones = st.builds(
     timezone, st.timedeltas(timedelta(hours=-23), timedelta(hours=23)), st.text("ABCxyz+- ", min_size=1, max_size=4)
 ) | st.builds(timezone, st.timedeltas(timedelta(hours=-23), timedelta(hours=23)))

@@ -122,4 +122,29 @@ async def test_twenty_callers_at_once_all_get_the_same_answer(store: BaseCheckpo
         answers = await asyncio.gather(*ways)
         result = await running
 
-        assert {(answer["ok"], answer["status"], answer["run_id"]) for answer in answers} == {(True, "stopped", result.run_id)}
+        assert {(answer["ok"], answer["status"], answer["run_id"]) for answer in answers} == {
+            (True, "stopped", result.run_id)
+        }
+
+
+async def test_from_another_app_the_answer_names_what_is_still_at_it(
+    store: BaseCheckpointer, reopen: Callable[[], BaseCheckpointer]
+) -> None:
+    entered, let_go = asyncio.Event(), asyncio.Event()
+
+    async def stubborn(state: object) -> None:
+        entered.set()
+        while not let_go.is_set():
+            try:
+                await let_go.wait()
+            except asyncio.CancelledError:
+                continue
+
+    async with asyncio.timeout(20), slow_chain(store, stubborn, stop_grace=0.05) as app:
+        async with slow_chain(reopen(), stubborn) as other:
+            running = asyncio.create_task(app.ainvoke({}, CONFIG))
+            await entered.wait()
+            answer = await other.astop(CONFIG)
+            await running
+            assert (answer["ok"], answer["status"], answer["unwinding"]) == (True, "stopped", ["slow"])
+            let_go.set()
