@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
-from typing import Any, NamedTuple, cast
+from typing import Any, TypeAlias, cast
 
 from taf.checkpointer.changes import ChangeCodec
 from taf.checkpointer.interrupts import (
@@ -59,13 +59,8 @@ KINDS: dict[type, str] = {
 FACTS: dict[str, type] = {kind: fact for fact, kind in KINDS.items()}
 
 
-class Encoded(NamedTuple):
-    """A fact's JSON: the changes of list fields are kept apart, so that a list is rebuilt from them alone."""
-
-    kind: str
-    body: bytes
-    items: bytes | None
-
+Encoded: TypeAlias = tuple[str, bytes, bytes | None]
+"""A fact's kind, and its JSON in two parts: the changes of list fields are apart, so that they alone rebuild a list."""
 
 Items = list[list[Any]]
 
@@ -98,7 +93,7 @@ class FactCodec(ChangeCodec):
         kind = type(fact)
         body = self._encode[kind](fact, items)
         try:
-            return Encoded(KINDS[kind], dumps(body), dumps(items) if items else None)
+            return KINDS[kind], dumps(body), dumps(items) if items else None
         except NotStorableError:
             for op in _ops_of(fact):
                 dumps(self.op(op), op[1])  # raises too, and names the field, if one is to blame

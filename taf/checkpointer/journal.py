@@ -201,7 +201,10 @@ class Ledger:
         self.born, self.run = warm.born, warm.run
         self._tail_bytes, self._snapshot_bytes = warm.tail_bytes, warm.snapshot_bytes
         self._saved = warm.run.sequence
-        self._staged: list[Told] = []
+        self._staged: list[Record] = []
+        self._facts: list[Fact] = []
+        self.told: list[Told] = []
+        """What the last ``save`` wrote, unless nobody wants to know."""
         self._before = warm.run
         self._interrupts: list[InterruptRow] = []
         self.key = journal.key(thread_id)
@@ -223,25 +226,25 @@ class Ledger:
         at = journal.clock()
         if run.details is not after.details and (run.details.interrupts or after.details.interrupts):
             self._interrupts.extend(_interrupt_rows(run, after, fact, at))
-        self._staged.append(Told(Record(after.sequence, kind, after.run_id, at, body, items, after.step), fact))
+        self._staged.append(Record(after.sequence, kind, after.run_id, at, body, items, after.step))
+        self._facts.append(fact)
         self._tail_bytes += len(body)
         self.run = after
 
     def unstage(self) -> None:
         """Forget what is staged and not saved."""
         if self._staged:
-            self._tail_bytes -= sum(len(one.record.body) for one in self._staged)
-            self.run, self._staged, self._interrupts = self._before, [], []
+            self._tail_bytes -= sum(len(record.body) for record in self._staged)
+            self.run, self._staged, self._facts, self._interrupts = self._before, [], [], []
 
-    async def save(self, *, release: bool = False) -> tuple[Sequence[Told], Sequence[Signal]]:
-        """Write what is staged; return it, and the signals that wait for the run.
+    async def save(self, *, release: bool = False, telling: bool = True) -> Sequence[Signal]:
+        """Write what is staged, and keep it as ``told`` (with ``telling``). Return the signals that wait for the run.
 
         When the store fails, what is in memory is dropped: only the store knows what it holds.
         """
-        run, told, interrupts = self.run, self._staged, self._interrupts
-        self._staged, self._interrupts = [], []
+        run, records, facts, interrupts = self.run, self._staged, self._facts, self._interrupts
+        self._staged, self._facts, self._interrupts = [], [], []
         snapshot = self._snapshot() if self._tail_bytes > SNAPSHOT_FLOOR else None
-        records = [one.record for one in told]
         commit = Commit(
             self.key, self._epoch, self._saved, records, run.status, run.run_id, interrupts, snapshot, release
         )
@@ -254,7 +257,9 @@ class Ledger:
         if release:
             self.is_open = False
             self._remember()
-        return told, signals
+        if telling:
+            self.told = [Told(*one) for one in zip(records, facts, strict=True)]
+        return signals
 
     def _snapshot(self) -> Snapshot | None:
         """Return a snapshot if what was written since the last one outweighs it."""
@@ -267,12 +272,6 @@ class Ledger:
             return None
         self._tail_bytes, self._snapshot_bytes = 0, sum(map(len, found.parts))
         return found
-
-    async def commit(self, facts: Sequence[Fact], *, release: bool = False) -> tuple[Sequence[Told], Sequence[Signal]]:
-        """Stage some facts and save them."""
-        for fact in facts:
-            self.stage(fact)
-        return await self.save(release=release)
 
     def abandon(self) -> None:
         """Let go without writing: the thread becomes free by itself."""

@@ -242,8 +242,8 @@ class AsyncGraph:
             ledger.stage(Updated(ops, as_node, frontier))
         finally:
             if ledger.is_open:
-                told, _ = await ledger.save(release=True)
-                self.runtime.bus.publish(events_of(read.thread_id, told))
+                await ledger.save(release=True)
+                self.runtime.bus.publish(events_of(read.thread_id, ledger.told))
         return await self.aget_state({"thread_id": read.thread_id})
 
     async def afork(self, config: Config, *, thread_id: str | None = None) -> dict[str, Any]:

@@ -32,7 +32,7 @@ from taf.ids import new_id
 from taf.serialization import pack
 from taf.state.copying import copy_value
 from taf.state.execution import ExecutionStatus
-from taf.state.facts import Completed, Entry, Fact, Failed, Output, Partial, Paused, Reopened, Task, TaskRecorded
+from taf.state.facts import Completed, Entry, Fact, Failed, Output, Partial, Paused, Reopened, Stepped, Task, TaskRecorded
 from taf.state.interrupts import InterruptKind, InterruptRecord, InterruptStatus
 from taf.state.run import Run, replay
 from taf.state.schema import Values
@@ -161,14 +161,15 @@ class Engine(Halting):
             ledger.stage(self._asked(ledger.run, result))
         else:
             try:
-                await self._step_done(ledger, outputs)
+                ledger.stage(*await self._step_done(ledger.run, outputs))
             except Exception as error:
                 await self._fail(ledger, error, outputs[0].node if len(outputs) == 1 else None, outputs)
         self.partials.clear()
         self.runner.left_behind = NOTHING_LEFT
 
-    async def _step_done(self, ledger: Ledger, outputs: Sequence[Output]) -> None:
-        spec, run = self.runtime.spec, ledger.run
+    async def _step_done(self, run: Run, outputs: Sequence[Output]) -> tuple[Stepped, Values]:
+        """Return the fact of a step that is done, and the values that it leads to."""
+        spec = self.runtime.spec
         if run.details.finished:
             known = {**run.details.finished, **{output.key: output for output in outputs}}
             outputs = [known[task.key] for task in run.frontier]
@@ -178,7 +179,7 @@ class Engine(Halting):
             routes = await self._routed(outputs, run, values)
         else:
             routes = [spec.straight.get(o.node, ()) if o.goto is None else o.goto for o in outputs]
-        ledger.stage(step(spec, run, outputs, changes, routes), values)
+        return step(spec, run, outputs, changes, routes), values
 
     async def _routed(self, outputs: Sequence[Output], run: Run, values: Values) -> list[tuple[Task, ...]]:
         """Ask the routers. They are users' code: a stop cancels them, and keeps what led to them."""
@@ -235,11 +236,11 @@ class Engine(Halting):
 
     async def _save(self, ledger: Ledger, *, release: bool = False) -> None:
         """Durable before visible: append, then tell."""
-        told, signals = await ledger.save(release=release)
+        signals = await ledger.save(release=release, telling=not self._is_silent)
         if signals:
             self._heed(signals)
-        if told and not self._is_silent:
-            await self._tell(events_of(self.config.thread_id, told))
+        if not self._is_silent and ledger.told:
+            await self._tell(events_of(self.config.thread_id, ledger.told))
 
     async def _tell(self, events: Sequence[Event]) -> None:
         bus = self.runtime.bus
@@ -247,6 +248,8 @@ class Engine(Halting):
             self._reader(events, self.run)
         if not bus.publish(events):
             await bus.room()
+        if self._reader is not None and not self.is_at_rest:
+            await asyncio.sleep(0)  # nodes that never wait would keep the reader waiting until the end
 
     def _record(
         self, question: Question, node: str, *, task: str | None = None, position: int = 0, allowed: tuple[str, ...]

@@ -106,8 +106,8 @@ async def fork(runtime: Runtime, config: RunConfig, thread_id: str | None) -> Ru
         ledger.stage(_forked(runtime, found[0], target))
     finally:
         if ledger.is_open:
-            told, _ = await ledger.save(release=True)
-            runtime.bus.publish(events_of(target.thread_id, told))
+            await ledger.save(release=True)
+            runtime.bus.publish(events_of(target.thread_id, ledger.told))
     return target
 
 

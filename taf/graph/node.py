@@ -6,7 +6,7 @@ import inspect
 import random
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, cast
 
 from taf.errors import ConfigError, GraphError
@@ -71,10 +71,12 @@ class Node:
     timeout: float | None = None
     subgraph: Any = None
 
-    @property
-    def is_plain(self) -> bool:
-        """True for an async function without retries, timeout or a graph of its own: awaited as it is."""
-        return self.is_async and self.retry is None and self.timeout is None and self.subgraph is None
+    is_plain: bool = field(init=False)
+    """True for an async function without retries, timeout or a graph of its own: awaited as it is."""
+
+    def __post_init__(self) -> None:
+        is_plain = self.is_async and self.retry is None and self.timeout is None and self.subgraph is None
+        object.__setattr__(self, "is_plain", is_plain)
 
 
 def is_async_callable(fn: Any) -> bool:

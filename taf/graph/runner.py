@@ -76,21 +76,18 @@ class Runner:
         A cancellation from outside is let through once every node has left.
         """
         if len(tasks) == 1:
-            return await self._single(tasks[0])
+            task = tasks[0]
+            node = self.spec.nodes[task.node]
+            context = Context(self._host, self._host.run, task) if node.is_plain else None
+            try:
+                if context is not None:  # the hot path: awaited in the run's own task
+                    return StepResult((await self._call(node, context),))
+                return StepResult((await self.attempts(node, task),))
+            except (Pause, AnswerRefused, Exception) as left:
+                return self.came_out(task, left, context)
         if not tasks:  # all was done before, but what comes next was never decided
             return NOTHING_LEFT
         return await _Branches(self, tasks, self._width).run()
-
-    async def _single(self, task: Task) -> StepResult:
-        context: Context | None = None
-        node = self.spec.nodes[task.node]
-        try:
-            if node.is_plain:  # the hot path: awaited in the run's own task
-                context = Context(self._host, self._host.run, task)
-                return StepResult((await self._call(node, context),))
-            return StepResult((await self.attempts(node, task),))
-        except (Pause, AnswerRefused, Exception) as left:
-            return self.came_out(task, left, context)
 
     @staticmethod
     def came_out(task: Task, left: BaseException, context: Context | None = None) -> StepResult:

@@ -85,9 +85,9 @@ async def _stop_at_rest(runtime: Runtime, ledger: Ledger, reason: str, *, told: 
     run = ledger.run
     if told in (None, run.run_id) and (run.status is ExecutionStatus.RUNNING or run.status.is_interrupted):
         ledger.stage(Stopped(run.run_id, reason, run.node))
-    facts, _ = await ledger.save(release=True)
-    if facts and not runtime.bus.is_silent:
-        runtime.bus.publish(events_of(run.thread_id, facts))
+    await ledger.save(release=True)
+    if ledger.told and not runtime.bus.is_silent:
+        runtime.bus.publish(events_of(run.thread_id, ledger.told))
         await runtime.bus.settle()
     return _answer(ledger.run, was_running=told is not None)
 

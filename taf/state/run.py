@@ -132,7 +132,9 @@ def _started(schema: StateSchema, run: Run, fact: Started) -> Run:
 
 def _stepped(schema: StateSchema, run: Run, fact: Stepped, values: Values | None = None) -> Run:
     ran, frontier, asks, carried, joins, reached = fact
-    status = advance(run.status, Move.PROGRESS)
+    status = run.status
+    if status is not ExecutionStatus.RUNNING:  # a running one goes on running: looked at, since every step comes here
+        status = advance(status, Move.PROGRESS)
     sequence = run.sequence + (len(ran) or 1)
     if values is None:
         values = schema.apply(run.values, [op for _, _, ops in ran for op in ops], sequence)

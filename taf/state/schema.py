@@ -165,7 +165,13 @@ class StateSchema:
         for name, value in now.items():
             channel = self.channels.get(name) or self._undeclared(name, who, InvalidUpdateError)
             new = _whole(channel, channel.plain(value), who, InvalidUpdateError)
-            found.extend(channel.changes(before.get(name, MISSING), new))
+            for op in channel.changes(before.get(name, MISSING), new):
+                if op[0] != "append" or channel.reducer is None:
+                    found.append(op)
+                elif channel.style == "messages":  # one that is there already is replaced
+                    found.append(("join", name, op[2]))
+                else:
+                    found.append(("set", name, new) if channel.style == "set" else op)
         return found
 
     def _was_given(self, state: BaseModel, name: str, value: Any) -> bool:
@@ -241,9 +247,7 @@ class StateSchema:
     def _is_whole(self, kind: str, name: str) -> bool:
         """True for a change that stands in place of what the reducer would join: no other node may write there."""
         channel = self.channels.get(name)
-        if channel is None or kind == channel.wants:
-            return channel is None
-        return kind != "append" or channel.style != "messages"
+        return channel is None or kind != channel.wants
 
     def _validate_whole(self, values: Values) -> list[Op]:
         """Return what the model's own validators change. Raise ``InvalidUpdateError`` for what they refuse."""

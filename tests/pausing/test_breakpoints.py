@@ -59,14 +59,20 @@ async def test_a_node_with_both_breakpoints_pauses_before_and_after(style: str, 
     assert await pauses(app, style) == [before, after]
 
 
-async def test_breakpoints_behind_one_node_and_before_the_next_are_two_pauses(style: str, store: BaseCheckpointer) -> None:
+async def test_breakpoints_behind_one_node_and_before_the_next_are_two_pauses(
+    style: str, store: BaseCheckpointer
+) -> None:
     app = row("a", "b").compile(store, interrupt_after=["a"], interrupt_before=["b"])
     assert await pauses(app, style) == [("interrupted_after", "a", 1), ("interrupted_before", "b", 1)]
 
 
 async def test_every_node_can_have_every_breakpoint(style: str, store: BaseCheckpointer) -> None:
     app = row(*NAMES).compile(store, interrupt_before=NAMES, interrupt_after=NAMES)
-    expected = [pause for i, name in enumerate(NAMES) for pause in (("interrupted_before", name, i), ("interrupted_after", name, i + 1))]
+    expected = [
+        pause
+        for i, name in enumerate(NAMES)
+        for pause in (("interrupted_before", name, i), ("interrupted_after", name, i + 1))
+    ]
     assert await pauses(app, style) == expected
 
 
@@ -82,7 +88,9 @@ async def test_in_a_loop_a_breakpoint_after_pauses_at_every_visit(style: str, st
 
 async def test_in_a_loop_both_breakpoints_pause_at_every_visit(style: str, store: BaseCheckpointer) -> None:
     app = loop("again", 3).compile(store, interrupt_before=["again"], interrupt_after=["again"])
-    expected = [pause for i in range(3) for pause in (("interrupted_before", "again", i), ("interrupted_after", "again", i + 1))]
+    expected = [
+        pause for i in range(3) for pause in (("interrupted_before", "again", i), ("interrupted_after", "again", i + 1))
+    ]
     assert await pauses(app, style) == expected
 
 

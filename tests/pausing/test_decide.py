@@ -109,7 +109,9 @@ async def test_a_decision_that_does_not_fit_changes_nothing(decision: Any, store
 
 
 @pytest.mark.parametrize("is_async", [True, False])
-async def test_an_error_of_its_own_changes_nothing_and_frees_the_thread(is_async: bool, store: BaseCheckpointer) -> None:
+async def test_an_error_of_its_own_changes_nothing_and_frees_the_thread(
+    is_async: bool, store: BaseCheckpointer
+) -> None:
     def decide(given: Any, record: InterruptRecord) -> Any:
         raise LookupError("no such approver")
 
@@ -158,7 +160,9 @@ async def test_the_default_leaves_questions_open(store: BaseCheckpointer) -> Non
         ("", ["a"], True),
     ],
 )
-async def test_approve_if_reads_the_message(text: str, trail: list[str], is_paused: bool, store: BaseCheckpointer) -> None:
+async def test_approve_if_reads_the_message(
+    text: str, trail: list[str], is_paused: bool, store: BaseCheckpointer
+) -> None:
     app = row("a", "b").compile(store, interrupt_before=["b"], decide=approve_if(["approved", "yes"]))
     await app.ainvoke({}, CONFIG)
     result = await app.ainvoke(said(text), CONFIG)

@@ -24,12 +24,18 @@ Reopen = Callable[[], BaseCheckpointer]
 
 async def test_a_breakpoint(style: str, store: BaseCheckpointer, reopen: Reopen) -> None:
     graph = row("a", "b", "c")
-    paused = await run(graph.compile(store, interrupt_before=["b"]), style, {"messages": [Message.text_message("hi")]}, CONFIG)
+    paused = await run(
+        graph.compile(store, interrupt_before=["b"]), style, {"messages": [Message.text_message("hi")]}, CONFIG
+    )
     app = graph.compile(reopen(), interrupt_before=["b"])
     found = await app.aget_state(CONFIG)
     assert (found.status, found.interrupts, found.state) == (paused.status, paused.interrupts, paused.state)
     done = await run(app, style, None, CONFIG)
-    assert (done.status, done.state.trail, [m.text() for m in done.messages]) == (Status.COMPLETED, ["a", "b", "c"], ["hi"])
+    assert (done.status, done.state.trail, [m.text() for m in done.messages]) == (
+        Status.COMPLETED,
+        ["a", "b", "c"],
+        ["hi"],
+    )
 
 
 async def test_a_breakpoint_in_a_loop(style: str, store: BaseCheckpointer, reopen: Reopen) -> None:

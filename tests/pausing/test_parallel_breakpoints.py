@@ -22,7 +22,9 @@ async def test_no_node_of_the_step_runs_before_the_pause(style: str, store: Base
     assert done.state.trail == ["start", "free", "guarded", "end"]
 
 
-async def test_a_breakpoint_after_a_branch_comes_when_the_whole_step_is_committed(style: str, store: BaseCheckpointer) -> None:
+async def test_a_breakpoint_after_a_branch_comes_when_the_whole_step_is_committed(
+    style: str, store: BaseCheckpointer
+) -> None:
     app = fan("one", "two").compile(store, interrupt_after=["one"])
     paused = await run(app, style, {}, CONFIG)
     assert (paused.current_node, paused.state.trail) == ("one", ["start", "one", "two"])
@@ -55,7 +57,9 @@ async def test_guards_are_answered_one_by_one_and_nothing_runs_before_the_last(s
 
 
 @pytest.mark.parametrize("answer", [Approve(), True, Reject()])
-async def test_an_answer_that_names_none_of_several_is_refused_with_a_list(answer: Any, store: BaseCheckpointer) -> None:
+async def test_an_answer_that_names_none_of_several_is_refused_with_a_list(
+    answer: Any, store: BaseCheckpointer
+) -> None:
     app = fan("one", "two").compile(store, interrupt_before=["one", "two"])
     paused = await app.ainvoke({}, CONFIG)
     with pytest.raises(AmbiguousResumeError) as caught:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import hypothesis.strategies as st
 from hypothesis import given, settings
 
-from taf import END, START, AgentState, InMemoryCheckpointer, StateGraph, interrupt, interrupt_sync, task
+from taf import END, START, AgentState, InMemoryCheckpointer, Reject, StateGraph, interrupt, interrupt_sync, task
 from taf import ExecutionStatus as Status
 from taf.graph import CompiledGraph, RunResult
 from taf.state import append, merge
@@ -34,7 +34,7 @@ class Plan:
     questions: list[int]
     tasks: list[bool]
     is_async: list[bool]
-    requests: list[Status | None]
+    looks: list[bool]
     before: set[int] = field(default_factory=set)
     after: set[int] = field(default_factory=set)
 
@@ -54,7 +54,7 @@ def plans(draw: st.DrawFn) -> Plan:
         each(st.sampled_from([0, 0, 1, 2])),
         each(st.booleans()),
         each(st.booleans()),
-        each(st.sampled_from([None, None, Status.INTERRUPTED_BEFORE, Status.INTERRUPTED_AFTER])),
+        each(st.booleans()),
         draw(st.sets(nodes)),
         draw(st.sets(nodes)),
     )
@@ -67,11 +67,10 @@ def name(number: int) -> str:
 def node(plan: Plan, number: int, *, asks: bool, calls: list[str]) -> Callable[[State], Any]:
     """Return a node. Where it does not ask, it answers its questions itself, as the humans of this test do."""
     questions = [f"{name(number)} q{i}" for i in range(plan.questions[number])]
-    request = plan.requests[number] if asks else None
 
     def finish(state: State, answers: list[str]) -> dict[str, Any]:
-        if request is Status.INTERRUPTED_AFTER:
-            state.set_interrupt(name(number), "look", request)
+        if asks and plan.looks[number]:
+            state.set_interrupt(name(number), "look", Status.INTERRUPTED_AFTER)
         visit = state.visits.get(name(number), 0) + 1
         return {"trail": [f"{name(number)}.{visit} {answers}"], "visits": {name(number): visit}}
 
@@ -120,7 +119,6 @@ def test_a_run_with_pauses_ends_as_one_without(plan: Plan, picks: Any, is_new_ap
 
 
 async def compare(plan: Plan, pick: Callable[[int], int], is_new_app: bool, is_plain: bool) -> None:
-    plan.requests = [None if request is Status.INTERRUPTED_BEFORE else request for request in plan.requests]
     calls: list[str] = []
     through = await build(plan, asks=False, calls=calls).compile().ainvoke({}, CONFIG)
     store, calls_with_pauses = InMemoryCheckpointer(), list[str]()
@@ -150,7 +148,6 @@ async def compare(plan: Plan, pick: Callable[[int], int], is_new_app: bool, is_p
 @settings(max_examples=100, deadline=None)
 def test_a_run_whose_pauses_are_cancelled_ends_the_same(plan: Plan, picks: Any) -> None:
     async def check() -> None:
-        plan.requests = [None] * plan.size
         through = await build(plan, asks=False, calls=[]).compile().ainvoke({}, CONFIG)
         app = build(plan, asks=True, calls=[]).compile(
             interrupt_before=names(plan.before), interrupt_after=names(plan.after)
@@ -187,8 +184,6 @@ def test_no_question_is_ever_left_open_behind_a_run(plan: Plan, picks: Any) -> N
             record = picks.choice(result.interrupts)
             answer: Any = f"answer to {record.reason}" if record.is_question else True
             if picks.random() < 0.3:
-                from taf import Reject
-
                 answer = Reject("no", goto=picks.choice([None, END]))
             result = await app.aresume(CONFIG, answer, interrupt_id=record.id)
         assert result.status is Status.COMPLETED

@@ -23,7 +23,9 @@ class Decision(BaseModel):
 
 
 @pytest.mark.parametrize("is_async", [True, False])
-async def test_a_question_pauses_inside_a_node_and_is_answered(is_async: bool, style: str, store: BaseCheckpointer) -> None:
+async def test_a_question_pauses_inside_a_node_and_is_answered(
+    is_async: bool, style: str, store: BaseCheckpointer
+) -> None:
     got: list[Any] = []
 
     async def ask(state: Trail) -> dict[str, Any]:
@@ -172,7 +174,9 @@ async def test_an_answer_in_time_is_taken(store: BaseCheckpointer) -> None:
 
 
 @pytest.mark.parametrize("answer", ["yes", Reject("no")])
-async def test_an_answer_after_the_deadline_is_refused_and_changes_nothing(answer: Any, store: BaseCheckpointer) -> None:
+async def test_an_answer_after_the_deadline_is_refused_and_changes_nothing(
+    answer: Any, store: BaseCheckpointer
+) -> None:
     clock = Clock()
     app = row("ask", nodes={"ask": ask_with_deadline}).compile(store, clock=clock)
     before = await app.ainvoke({}, CONFIG)

@@ -165,7 +165,10 @@ async def test_a_process_that_never_saw_the_questions_type_refuses_by_its_schema
 @pytest.mark.parametrize("is_other_app", [True, False])
 @pytest.mark.parametrize(
     ("declared", "wrong", "why", "right"),
-    [(Small, {"amount": 11}, "at most 10", {"amount": 9}), (Annotated[str, AfterValidator(careful)], "no", "say yes", "yes")],
+    [
+        (Small, {"amount": 11}, "at most 10", {"amount": 9}),
+        (Annotated[str, AfterValidator(careful)], "no", "say yes", "yes"),
+    ],
     ids=["model", "annotated"],
 )
 async def test_an_answer_that_only_the_types_own_code_refuses_leaves_the_question_open(
@@ -187,7 +190,12 @@ async def test_an_answer_that_only_the_types_own_code_refuses_leaves_the_questio
     after = await app.aget_state(CONFIG)
     (record,) = after.interrupts
     assert (after.status, after.state.trail, after.next) == (before.status, before.state.trail, ("ask",))
-    assert (record.id, record.status, record.answer, record.answered_by) == (before.interrupts[0].id, "open", None, None)
+    assert (record.id, record.status, record.answer, record.answered_by) == (
+        before.interrupts[0].id,
+        "open",
+        None,
+        None,
+    )
     assert caught.value.interrupt_id == record.id
     assert await app.ainterrupts(CONFIG) == [record]
     done = await app.aresume(CONFIG, right, by="bob", interrupt_id=record.id)

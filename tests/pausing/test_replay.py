@@ -50,7 +50,11 @@ async def nothing(state: Trail) -> None:
 @pytest.mark.parametrize(
     ("before", "after", "said"),
     [
-        (ask_then_task, another_question, 'asked for the question "other?", but the record holds the question "first?"'),
+        (
+            ask_then_task,
+            another_question,
+            'asked for the question "other?", but the record holds the question "first?"',
+        ),
         (ask_then_task, a_task_for_a_question, 'asked for task "first?", but the record holds the question "first?"'),
         (ask_then_task, nothing, 'asked for nothing, but the record holds the question "first?"'),
         (task_then_ask, another_task, 'asked for task "other", but the record holds task "work"'),

@@ -225,7 +225,9 @@ async def test_a_rejected_request_can_lead_elsewhere(store: BaseCheckpointer) ->
     assert (await app.aresume(CONFIG, Reject("no", goto="other"))).state.trail == ["ask", "other"]
 
 
-async def test_a_node_that_asks_and_has_a_breakpoint_after_it_pauses_at_both(style: str, store: BaseCheckpointer) -> None:
+async def test_a_node_that_asks_and_has_a_breakpoint_after_it_pauses_at_both(
+    style: str, store: BaseCheckpointer
+) -> None:
     app = row("ask", "b", nodes={"ask": asks("ask", Status.INTERRUPTED_BEFORE)}).compile(store, interrupt_after=["ask"])
     assert (await run(app, style, {}, CONFIG)).interrupt_reason == "look"
     assert (await run(app, style, None, CONFIG)).status is Status.INTERRUPTED_AFTER

@@ -58,7 +58,11 @@ def app_with(trouble: Trouble, store: BaseCheckpointer, **points: Any) -> Compil
 @GIVEN
 async def test_a_new_thread_starts_at_start(given: Any, style: str, store: BaseCheckpointer) -> None:
     done = await run(app_with(Trouble(), store), style, given, CONFIG)
-    assert (done.status, done.state.trail, done.state.note) == (Status.COMPLETED, ["a", "b", "c"], (given or {}).get("note", ""))
+    assert (done.status, done.state.trail, done.state.note) == (
+        Status.COMPLETED,
+        ["a", "b", "c"],
+        (given or {}).get("note", ""),
+    )
 
 
 @pytest.mark.parametrize("given", [{}, NEW], ids=["empty", "input"])
