@@ -91,7 +91,7 @@ class FactCodec(ChangeCodec):
         """Return a fact as bytes. Raise ``NotStorableError``."""
         items: Items = []
         kind = type(fact)
-        body = self._encode[kind](fact, items)
+        body = self._stepped(fact, items) if type(fact) is Stepped else self._encode[kind](fact, items)
         try:
             return KINDS[kind], dumps(body), dumps(items) if items else None
         except NotStorableError:
@@ -114,6 +114,9 @@ class FactCodec(ChangeCodec):
 
     def _stepped(self, fact: Stepped, items: Items) -> list[Any]:
         ran, frontier, asks, carried, joins, reached = fact
+        if len(ran) == 1 and joins is None and not (asks or carried or reached):
+            (node, key, ops) = ran[0]
+            return [((node, key, self._ops(ops, items)),), self.tasks(frontier)]
         steps = [(node, key, self._ops(ops, items, slot)) for slot, (node, key, ops) in enumerate(ran)]
         body: list[Any] = [steps, self.tasks(frontier)]
         if asks or carried or reached or joins is not None:
@@ -197,7 +200,8 @@ class FactCodec(ChangeCodec):
         )
 
     def _decode_details(self, stored: Sequence[Any]) -> Details:
-        interrupts, finished, memo, carried, asks, settled, passed, joins, reached, partials, node, reason, error = stored
+        interrupts, finished, memo, carried, asks, settled, passed, joins, reached, *rest = stored
+        partials, node, reason, error = rest
         return Details(
             interrupts=tuple(decode_record(record) for record in interrupts),
             finished={output.key: output for output in self.decode_outputs(finished)},

@@ -140,7 +140,7 @@ def threads(
     """List threads that have records, by name."""
     rows = connection.execute(
         "SELECT thread, status, head, run_id, updated FROM taf_threads"
-        " WHERE tenant = ? AND thread > ? AND head > 0 AND (?3 IS NULL OR status = ?3) ORDER BY thread LIMIT ?4",
+        " WHERE tenant = ? AND thread > ? AND head > 0 AND status = coalesce(?, status) ORDER BY thread LIMIT ?",
         (tenant, after, status, limit),
     )
     return [ThreadRow._make(row) for row in rows]

@@ -77,6 +77,9 @@ class ActiveRun:
                 self.engine.request_stop("the caller was cancelled")
                 await self.until_landed()
             raise
+        except BaseException:
+            await self._runtime.bus.settle()
+            raise
         if not self._runtime.bus.is_silent:
             await self._runtime.bus.settle()
         return run

@@ -1,4 +1,4 @@
-"""Answers to questions: a type ⇄ its JSON Schema, so that another process can check an answer before it runs anything."""
+"""Answers to questions: a type ⇄ its JSON Schema, so that another process can check an answer without running code."""
 
 from __future__ import annotations
 
@@ -118,12 +118,13 @@ def _model(schema: Mapping[str, Any], defs: Mapping[str, Any], seen: tuple[str, 
 
 def plain_answer(answer: Any) -> Any:
     """Return an answer without models, dataclasses and enums, in the form in which it is stored and sent."""
+    plain: Any = answer
     if isinstance(answer, BaseModel) or (is_dataclass(answer) and not isinstance(answer, type)):
-        answer = TypeAdapter(type(answer)).dump_python(answer, round_trip=True, by_alias=True)
-    if isinstance(answer, Enum):
-        return answer.value
-    if isinstance(answer, Mapping):
-        return {plain_answer(key): plain_answer(value) for key, value in answer.items()}
-    if type(answer) in (list, tuple, set, frozenset):
-        return type(answer)(plain_answer(item) for item in answer)
-    return answer
+        plain = TypeAdapter(type(answer)).dump_python(answer, round_trip=True, by_alias=True)
+    if isinstance(plain, Enum):
+        return plain.value
+    if isinstance(plain, Mapping):
+        pairs = cast("Mapping[Any, Any]", plain).items()
+        return {plain_answer(key): plain_answer(value) for key, value in pairs}
+    kind: Any = type(plain)
+    return kind(map(plain_answer, plain)) if kind in (list, tuple, set, frozenset) else plain

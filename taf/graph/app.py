@@ -244,6 +244,7 @@ class AsyncGraph:
             if ledger.is_open:
                 await ledger.save(release=True)
                 self.runtime.bus.publish(events_of(read.thread_id, ledger.told))
+                await self.runtime.bus.settle()
         return await self.aget_state({"thread_id": read.thread_id})
 
     async def afork(self, config: Config, *, thread_id: str | None = None) -> dict[str, Any]:

@@ -247,7 +247,7 @@ class Context:
         return self.refused.question if self.refused is not None else self.asked[0].reason
 
     def check_replay(self) -> None:
-        """Raise ``NonDeterministicReplayError`` for a node that is done and never came to a question that was answered."""
+        """Raise ``NonDeterministicReplayError`` when the node is done without a question that was answered."""
         for position, entry in sorted(self.memo.items()):
             if entry.kind in ("answer", "reject") and position not in self._recalled:
                 raise NonDeterministicReplayError(self.node, position % LANE, f'the question "{entry.name}"', "nothing")

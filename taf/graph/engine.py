@@ -19,11 +19,12 @@ from taf.checkpointer.journal import Ledger, Told
 from taf.errors import InvalidAnswerError, RecursionLimitError, StaleOwnerError, TafError
 from taf.events import Event
 from taf.graph.config import RunConfig
-from taf.graph.context import Context, Question, running_loop
+from taf.graph.context import AnswerRefused, Context, Question, running_loop
+from taf.graph.context import Pause as LeftToAsk
 from taf.graph.halting import Halting
 from taf.graph.intake import Call, Intake
 from taf.graph.partials import event_of
-from taf.graph.plan import Finish, Pause, ReachLimit, RunNodes, plan, step
+from taf.graph.plan import Finish, Pause, ReachLimit, RunNodes, plan, step, straight_on
 from taf.graph.routing import Routes
 from taf.graph.runner import NOTHING_LEFT, Runner, StepResult
 from taf.graph.runtime import Runtime
@@ -127,19 +128,26 @@ class Engine(Halting):
         spec, limit = self.runtime.spec, self._limit
         decision = plan(spec, ledger.run, limit)
         while type(decision) is RunNodes:
-            await self._save(ledger)
+            signals = await ledger.save(telling=not self._is_silent)
+            if signals or not self._is_silent:
+                await self._saved(ledger, signals)
             if self.stop_reason is not None:
                 return await self._stop(ledger)
             self.is_in_nodes = True
             try:
                 result = await self.runner.step(decision.tasks)
+            except (LeftToAsk, AnswerRefused, Exception) as left:
+                result = self.runner.came_out(decision.tasks[0], left)
             finally:
                 self.is_in_nodes = False
             if self._recording:
                 await asyncio.wait(self._recording)
             if self.stop_reason is not None or (self.parent is not None and self.parent.stopping):
                 return await self._stop(ledger)  # what came of the nodes after the stop is refused
-            await self._take(ledger, result)
+            if not isinstance(result, Output):
+                await self._take(ledger, result)
+            elif not await self._went_straight(ledger, result):
+                await self._take(ledger, StepResult((result,)))
             decision = plan(spec, ledger.run, limit)
         if type(decision) is Pause:
             ledger.stage(self._paused(ledger.run, decision))
@@ -166,6 +174,22 @@ class Engine(Halting):
                 await self._fail(ledger, error, outputs[0].node if len(outputs) == 1 else None, outputs)
         self.partials.clear()
         self.runner.left_behind = NOTHING_LEFT
+
+    async def _went_straight(self, ledger: Ledger, output: Output) -> bool:
+        """Stage the plainest of steps, one node that leads along its edges. Return False where there is more to it."""
+        run = ledger.run
+        route = straight_on(self.runtime.spec, run, output)
+        if route is None:
+            return False
+        node, key, ops = output.node, output.key, output.ops
+        try:
+            changes, values = self.runtime.spec.schema.merge(run.values, ((node, ops),), run.sequence + 1)
+            ledger.stage(Stepped(((node, key, changes[0]),), route), values)
+        except Exception as error:
+            await self._fail(ledger, error, node, (output,))
+        if self.partials:
+            self.partials.clear()
+        return True
 
     async def _step_done(self, run: Run, outputs: Sequence[Output]) -> tuple[Stepped, Values]:
         """Return the fact of a step that is done, and the values that it leads to."""
@@ -236,7 +260,9 @@ class Engine(Halting):
 
     async def _save(self, ledger: Ledger, *, release: bool = False) -> None:
         """Durable before visible: append, then tell."""
-        signals = await ledger.save(release=release, telling=not self._is_silent)
+        await self._saved(ledger, await ledger.save(release=release, telling=not self._is_silent))
+
+    async def _saved(self, ledger: Ledger, signals: Sequence[Signal]) -> None:
         if signals:
             self._heed(signals)
         if not self._is_silent and ledger.told:

@@ -108,6 +108,7 @@ async def fork(runtime: Runtime, config: RunConfig, thread_id: str | None) -> Ru
         if ledger.is_open:
             await ledger.save(release=True)
             runtime.bus.publish(events_of(target.thread_id, ledger.told))
+            await runtime.bus.settle()
     return target
 
 

@@ -212,15 +212,11 @@ class Intake:
     def _onward(self, run: Run, facts: list[Fact], ops: tuple[Op, ...], run_id: str) -> list[Fact]:
         """Add what follows the answers: the run goes on as soon as something can run."""
         waiting = {record.task for record in run.details.interrupts}
-        has_answer = any(isinstance(fact, Answered) for fact in facts)
-        can_run = not waiting or (None not in waiting and any(t.key not in waiting for t in self._answered_tasks(facts, run)))
-        if has_answer and can_run:
+        answered = {fact.record.task for fact in facts if isinstance(fact, Answered)}
+        # A breakpoint holds the whole step; a question only its node, which needs all its answers.
+        if answered and (not waiting or (None not in waiting and answered - waiting)):
             return [*facts, Resumed(run_id, ops)]
         return [*facts, Updated(ops)] if ops else facts
-
-    def _answered_tasks(self, facts: Sequence[Fact], run: Run) -> list[Task]:
-        keys = {fact.record.task for fact in facts if isinstance(fact, Answered)}
-        return [task for task in run.frontier if task.key in keys]
 
     # -- one answer --------------------------------------------------------------------------------
 
@@ -280,7 +276,7 @@ class Intake:
 
     def _allowed(self, run: Run, record: InterruptRecord, decision: Any) -> HumanDecision:
         words = {Approve: "approve", Reject: "reject", Edit: "edit", Respond: "respond"}
-        word = words.get(type(decision))
+        word = words.get(cast("type[Any]", type(decision)))
         if word == "approve" and record.is_question:
             decision, word = Respond(True), "respond"
         if word is None or word not in record.allowed:
@@ -331,9 +327,10 @@ def decision_of(stored: Sequence[Any]) -> HumanDecision:
     return Respond(value) if word == "respond" else Approve()
 
 
-def approve_if(
-    words: Sequence[str], *, deny: Sequence[str] = ("no", "not", "never", "deny", "denied", "reject", "rejected", "cancel")
-) -> Decide:
+DENIALS = ("no", "not", "never", "deny", "denied", "reject", "rejected", "cancel")
+
+
+def approve_if(words: Sequence[str], *, deny: Sequence[str] = DENIALS) -> Decide:
     """Make a ``decide`` that reads the last message of the input.
 
     A breakpoint is rejected when the message has one of the words of ``deny``, approved when it has one of ``words``,
@@ -360,6 +357,7 @@ def _last_text(given: Any) -> str:
         given = mapping.get("messages") or mapping.get("context") or ()
     elif isinstance(given, BaseModel) and not isinstance(given, Message):
         given = getattr(given, "messages", None) or getattr(given, "context", ())
-    last = given[-1] if isinstance(given, list | tuple) and given else given
+    said = cast("Sequence[Any]", given) if isinstance(given, list | tuple) else (given,)
+    last: Any = said[-1] if said else None
     text = getattr(last, "text", None)
     return str(text()) if callable(text) else last if isinstance(last, str) else ""

@@ -115,13 +115,17 @@ def _guards(graph: GraphSpec, run: Run) -> Pause | None:
     return Pause(InterruptKind.BEFORE, gates) if gates else None
 
 
+def straight_on(graph: GraphSpec, run: Run, output: Output) -> tuple[Task, ...] | None:
+    """Return what follows a step of one node that simply leads along its edges, or None where there is more to it."""
+    if run.details is not NOTHING or output.goto is not None or output.ask is not None or graph.joins:
+        return None
+    return graph.straight.get(output.node)
+
+
 def step(
     graph: GraphSpec, run: Run, outputs: Sequence[Output], changes: Sequence[Sequence[Op]], routes: Sequence[tuple[Task, ...]]
 ) -> Stepped:
     """Return the fact of a step that is done: ``changes`` and ``routes`` belong to the outputs, one each."""
-    if run.details is NOTHING and len(outputs) == 1 and outputs[0].ask is None and not graph.joins:
-        only = outputs[0]
-        return Stepped(((only.node, only.key, changes[0]),), routes[0])
     ran = tuple((o.node, o.key, ops) for o, ops in zip(outputs, changes, strict=True))
     asks = _open_asks(run, outputs)
     again = {key for _, key, ask in asks if ask.status is ExecutionStatus.INTERRUPTED_BEFORE}

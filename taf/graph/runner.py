@@ -70,31 +70,24 @@ class Runner:
         """True once the run was told to stop."""
         return self._host.is_stopping
 
-    async def step(self, tasks: Sequence[Task]) -> StepResult:
-        """Run the tasks side by side, and return what came of each, in their order.
+    def step(self, tasks: Sequence[Task]) -> Awaitable[StepResult | Output]:
+        """Run the tasks side by side; await what came of each, in their order. One task gives its output, or raises.
 
         A cancellation from outside is let through once every node has left.
         """
         if len(tasks) == 1:
             task = tasks[0]
             node = self.spec.nodes[task.node]
-            context = Context(self._host, self._host.run, task) if node.is_plain else None
-            try:
-                if context is not None:  # the hot path: awaited in the run's own task
-                    return StepResult((await self._call(node, context),))
-                return StepResult((await self.attempts(node, task),))
-            except (Pause, AnswerRefused, Exception) as left:
-                return self.came_out(task, left, context)
-        if not tasks:  # all was done before, but what comes next was never decided
-            return NOTHING_LEFT
-        return await _Branches(self, tasks, self._width).run()
+            if node.is_plain:  # the hot path: awaited in the run's own task
+                return self._call(node, Context(self._host, self._host.run, task))
+            return self.attempts(node, task)
+        return _Branches(self, tasks, self._width).run()
 
     @staticmethod
-    def came_out(task: Task, left: BaseException, context: Context | None = None) -> StepResult:
+    def came_out(task: Task, left: BaseException) -> StepResult:
         """Turn what a node was left by into a result."""
         if isinstance(left, Pause):
-            asked = left.args[0] if left.args else context.asked if context else ()
-            return StepResult(asked=tuple(asked), node=task.node)
+            return StepResult(asked=tuple(left.args[0]), node=task.node)
         if isinstance(left, AnswerRefused):
             return StepResult(refused=(task.key, left), node=task.node)
         return StepResult(error=left, node=task.node)
@@ -184,7 +177,10 @@ class Runner:
                 self.threads.discard(context)
 
         result = await to_thread.run_sync(call, abandon_on_cancel=True, limiter=self._limiter())
-        return await result if isawaitable(result) else result
+        if not isawaitable(result):
+            return result
+        context.runner = asyncio.current_task()  # an async function in disguise, such as a lambda that calls one
+        return await result
 
     # -- what it returned --------------------------------------------------------------------------
 
@@ -226,16 +222,16 @@ def unwrapped(left: BaseException) -> BaseException:
     """Return what a task group wrapped: a pause, a rejection, or what else went wrong."""
     if not isinstance(left, BaseExceptionGroup):
         return left
-    pauses, errors = left.split((Pause, AnswerRefused, asyncio.CancelledError))
+    group = cast("BaseExceptionGroup[BaseException]", left)
+    pauses, errors = group.split((Pause, AnswerRefused, asyncio.CancelledError))
     if errors is None:
         return Pause()
-    rejected, others = errors.split(InterruptRejectedError)
-    if others is not None:
-        return left if pauses is None else errors
-    while isinstance(rejected, BaseExceptionGroup):
-        rejected = rejected.exceptions[0]
-    assert rejected is not None
-    return rejected
+    if errors.split(InterruptRejectedError)[1] is not None:
+        return group if pauses is None else errors
+    first: Any = errors
+    while isinstance(first, BaseExceptionGroup):
+        first = first.exceptions[0]
+    return first
 
 
 class _Branches:
@@ -250,6 +246,8 @@ class _Branches:
 
     async def run(self) -> StepResult:
         spec = self._runner.spec
+        if not self._tasks:  # all was done before, but what comes next was never decided
+            return NOTHING_LEFT
         self._working = [
             asyncio.create_task(self._branch(index, spec.nodes[task.node], task))
             for index, task in enumerate(self._tasks)

@@ -61,7 +61,7 @@ class Started(NamedTuple):
 class Stepped(NamedTuple):
     """A step was done, by all its nodes.
 
-    ``reached`` names, for each of several nodes, the keys of the tasks that it led to: kept where a human may undo that.
+    ``reached`` names, for each of several nodes, the keys of the tasks that it led to: kept where a human may undo it.
     """
 
     ran: tuple[Ran, ...]

@@ -227,7 +227,7 @@ def _answered(schema: StateSchema, run: Run, fact: Answered) -> Run:
 
 
 def without_ways_of(node: str, tasks: Sequence[Task], reached: Mapping[str, tuple[str, ...]]) -> tuple[Task, ...]:
-    """Return the tasks of a frontier that do not hang on ``node`` alone. ``reached`` is empty for a step of one node."""
+    """Return the tasks that do not hang on ``node`` alone. ``reached`` is empty for a step of one node."""
     if node not in reached:
         return tuple(tasks) if reached else ()
     others = {key for other, keys in reached.items() if other != node for key in keys}

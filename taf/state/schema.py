@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, cast
 
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 
 from taf.errors import ConfigError, InvalidUpdateError, StateError, UpdateConflictError, nearest
 from taf.state.agent_state import AgentState
@@ -35,24 +36,24 @@ class StateSchema:
         }
         self._messages = "context" if "context" in self.channels and "messages" not in self.channels else "messages"
         self._is_validated_whole = validation.needs_whole
+        self._defaults = [(n, _maker(field)) for n, field in model.model_fields.items() if not field.is_required()]
         self.view = ViewFactory(model, self.channels, is_open=self.is_open)
 
     # -- making states -----------------------------------------------------------------------------
 
     def defaults(self, values: Values = _NO_VALUES) -> dict[str, Any]:
         """Return the defaults of the fields that have one and no value yet. Raise ``ConfigError`` for a wrong one."""
-        fields = self.model.model_fields.items()
-        lacking = [(name, field) for name, field in fields if name not in values and not field.is_required()]
+        lacking = [(name, default) for name, default in self._defaults if name not in values]
         known = {name: self.channel(name).plain(value) for name, value in values.items()} if lacking else {}
         found: dict[str, Any] = {}
-        for name, field in lacking:
-            default = field.get_default(call_default_factory=True, validated_data=known)
-            known[name] = found[name] = self._valid_default(name, default, field.validate_default)
+        for name, default in lacking:
+            known[name] = found[name] = self._valid_default(name, default(known))
         return found
 
-    def _valid_default(self, name: str, default: Any, validate: bool | None) -> Any:
+    def _valid_default(self, name: str, default: Any) -> Any:
         """Validate a default where the model says so, and that of a list always: it is kept in a form of its own."""
         channel = self.channels[name]
+        validate = self.model.model_fields[name].validate_default
         if not (channel.is_list if validate is None else validate) and not self.model.model_config.get(
             "validate_default"
         ):
@@ -285,6 +286,14 @@ class StateSchema:
                 after[name] = after[name].cut(value)
             else:
                 after.pop(name, None)
+
+
+def _maker(field: FieldInfo) -> Callable[[dict[str, Any]], Any]:
+    """Return what makes the default of a field, given the values of the fields before it."""
+    factory: Any = field.default_factory
+    if factory is None or field.default_factory_takes_validated_data:
+        return lambda known: field.get_default(call_default_factory=True, validated_data=known)
+    return lambda known: factory()
 
 
 def _whole(channel: Channel, value: Any, who: str, error: type[StateError]) -> Any:

@@ -148,6 +148,14 @@ async def test_a_join_in_a_loop_waits_again_in_each_round(store: BaseCheckpointe
     assert result.state.trail == ["fan", "short", "long1", "long2", "join"] * 3
 
 
+async def test_a_join_that_has_run_waits_for_all_its_sources_again() -> None:
+    turns = iter(["b", "b", END])
+    graph = graph_of("a", "b", "turn", "join").set_entry_point("a").add_edge("a", "turn").add_edge("b", "turn")
+    graph.add_conditional_edges("turn", lambda state: next(turns)).add_edge(["a", "b"], "join")
+
+    assert (await graph.compile().ainvoke({})).state.trail == ["a", "turn", "b", "turn", "join", "b", "turn"]
+
+
 async def test_a_source_that_left_by_a_command_does_not_arrive_at_the_join() -> None:
     async def leave(state: Trail) -> Command:
         return Command(update={"trail": "leave"}, goto="other")

@@ -32,7 +32,7 @@ async def test_a_node_that_is_gone_is_noticed_and_nothing_is_dropped(
         with pytest.raises(GraphChangedError):
             await new.aresume(CONFIG, "yes")
     else:
-        with pytest.raises(GraphChangedError, match='at node "send".* Did you mean "send_mail"'):
+        with pytest.raises(GraphChangedError, match=r'at node "send".* Did you mean "send_mail"'):
             await run(new, style, given, CONFIG)
     assert await old.aget_state(CONFIG) == before
     done = await old.aresume(CONFIG, "yes" if kind == "question" else Approve())

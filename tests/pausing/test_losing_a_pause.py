@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
+from pydantic import AfterValidator
 
-from taf import RetryPolicy, StateGraph, interrupt, interrupt_sync
 from taf import ExecutionStatus as Status
+from taf import RetryPolicy, StateGraph, interrupt, interrupt_sync
 from taf.checkpointer import BaseCheckpointer
 from taf.errors import InterruptRejectedError, InvalidAnswerError, PauseSwallowedError
 from taf.state.interrupts import Reject
@@ -22,7 +24,17 @@ Way = Callable[[], Awaitable[Any]]
 
 
 async def ask() -> Any:
-    return await interrupt("sure?", answer=str)
+    return await interrupt("sure?", answer=YES)
+
+
+def careful(value: str) -> str:
+    if value != "yes":
+        raise ValueError("say yes")
+    return value
+
+
+YES = Annotated[str, AfterValidator(careful)]
+"""An answer whose JSON Schema takes any text, and whose own code takes one."""
 
 
 async def plain() -> Any:
@@ -83,7 +95,7 @@ async def in_a_task_of_its_own() -> Any:
 
 
 async def in_a_thread() -> Any:
-    return await asyncio.to_thread(lambda: interrupt_sync("sure?", answer=str))
+    return await asyncio.to_thread(lambda: interrupt_sync("sure?", answer=YES))
 
 
 async def in_wait() -> Any:
@@ -92,8 +104,8 @@ async def in_wait() -> Any:
 
 
 async def in_as_completed() -> Any:
-    for found in asyncio.as_completed([ask()]):
-        return await found
+    (found,) = [await coming for coming in asyncio.as_completed([ask()])]
+    return found
 
 
 WAYS = [
@@ -170,42 +182,19 @@ async def test_a_rejection_ends_the_run_and_is_no_error(way: Way, store: BaseChe
 
 @pytest.mark.parametrize("way", WAYS, ids=named)
 async def test_an_answer_that_the_type_itself_refuses_cannot_be_lost_either(way: Way, store: BaseCheckpointer) -> None:
-    from typing import Annotated
-
-    from pydantic import AfterValidator
-
-    def careful(value: str) -> str:
-        if value != "yes":
-            raise ValueError("say yes")
-        return value
-
-    global ask
-    known, kind = ask, Annotated[str, AfterValidator(careful)]
-
-    async def ask_carefully() -> Any:
-        return await interrupt("sure?", answer=kind)
-
-    ask = ask_carefully
-    try:
-        if way is in_a_thread:
-            way = lambda: asyncio.to_thread(lambda: interrupt_sync("sure?", answer=kind))  # noqa: E731
-        app = app_asking(way, store)
-        (record,) = (await app.ainvoke({}, CONFIG)).interrupts
-        with pytest.raises(InvalidAnswerError, match="say yes"):
-            await app.aresume(CONFIG, "no")
-        (still,) = (await app.aget_state(CONFIG)).interrupts
-        assert (still.id, still.status) == (record.id, "open")
-        assert (await app.aresume(CONFIG, "yes")).state.trail == ["answer yes", "next"]
-    finally:
-        ask = known
+    app = app_asking(way, store)
+    (record,) = (await app.ainvoke({}, CONFIG)).interrupts
+    with pytest.raises(InvalidAnswerError, match="say yes"):
+        await app.aresume(CONFIG, "no")
+    (still,) = (await app.aget_state(CONFIG)).interrupts
+    assert (still.id, still.status) == (record.id, "open")
+    assert (await app.aresume(CONFIG, "yes")).state.trail == ["answer yes", "next"]
 
 
 async def test_a_node_that_swallows_the_pause_is_told_so(style: str, store: BaseCheckpointer) -> None:
     async def node(state: Trail) -> None:
-        try:
+        with contextlib.suppress(BaseException):
             await interrupt("sure?")
-        except BaseException:
-            pass
 
     app = row("node", nodes={"node": node}).compile(store)
     with pytest.raises(PauseSwallowedError, match=r'"node" asked "sure\?"') as caught:
@@ -216,10 +205,8 @@ async def test_a_node_that_swallows_the_pause_is_told_so(style: str, store: Base
 
 async def test_a_sync_node_that_swallows_the_pause_is_told_so(style: str, store: BaseCheckpointer) -> None:
     def node(state: Trail) -> None:
-        try:
+        with contextlib.suppress(BaseException):
             interrupt_sync("sure?")
-        except BaseException:
-            pass
 
     with pytest.raises(PauseSwallowedError):
         await run(row("node", nodes={"node": node}).compile(store), style, {}, CONFIG)
@@ -232,10 +219,8 @@ async def test_a_node_that_swallows_its_cancellation_is_told_so_and_the_thread_l
     async def node(state: Trail) -> dict[str, Any]:
         if state.note:
             return {"trail": ["node"]}
-        try:
+        with contextlib.suppress(BaseException):
             await way()
-        except BaseException:
-            pass
         return {}
 
     app = row("node", "next", nodes={"node": node}).compile(store)
@@ -262,15 +247,22 @@ async def test_a_swallowed_pause_is_not_tried_again(store: BaseCheckpointer) -> 
 
     async def node(state: Trail) -> None:
         tries.append(1)
-        try:
+        with contextlib.suppress(BaseException):
             await interrupt("sure?")
-        except BaseException:
-            pass
 
     app = StateGraph(Trail).add_node("node", node, retry=RetryPolicy(initial_interval=0)).compile(store)
     with pytest.raises(PauseSwallowedError):
         await app.ainvoke({}, CONFIG)
     assert tries == [1]
+
+
+async def test_a_lambda_that_calls_an_async_function_cannot_lose_it_either(store: BaseCheckpointer) -> None:
+    async def node(state: Trail) -> dict[str, Any]:
+        return {"trail": [f"answer {await in_gather_with_exceptions()}"]}
+
+    app = row("node", nodes={"node": lambda state: node(state)}).compile(store)
+    assert (await app.ainvoke({}, CONFIG)).interrupt_reason == "sure?"
+    assert (await app.aresume(CONFIG, "yes")).state.trail == ["answer yes"]
 
 
 async def test_two_questions_of_one_gather_are_both_open(store: BaseCheckpointer) -> None:

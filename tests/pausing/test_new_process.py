@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from taf import Message, Reject, interrupt, task
 from taf import ExecutionStatus as Status
+from taf import Message, Reject, interrupt, task
 from taf.checkpointer import BaseCheckpointer, SqliteCheckpointer
 from tests.pausing.trails import Trail, asking, fan, loop, row
 from tests.styles import run
@@ -118,7 +118,8 @@ PROGRAM = """
     from tests.pausing.trails import asking, row
 
     async def main():
-        app = row("a", "ask", nodes={"ask": asking("ask", "sure?", answer=int)}).compile(SqliteCheckpointer(sys.argv[1]))
+        graph = row("a", "ask", nodes={"ask": asking("ask", "sure?", answer=int)})
+        app = graph.compile(SqliteCheckpointer(sys.argv[1]))
         if sys.argv[2] == "ask":
             result = await app.ainvoke({}, {"thread_id": "t"})
         else:

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from taf import RetryPolicy, interrupt, interrupt_sync, task, task_sync
 from taf import ExecutionStatus as Status
+from taf import RetryPolicy, interrupt, interrupt_sync, task, task_sync
 from taf.checkpointer import BaseCheckpointer
 from taf.errors import NotStorableError, OutsideNodeError
 from taf.graph import StateGraph
@@ -97,7 +97,7 @@ async def test_typed_results_come_back_typed(store: BaseCheckpointer) -> None:
     async def totals() -> dict[str, list[Total]]:
         return {"all": [Total(1), Total(2)]}
 
-    def plain():  # type: ignore[no-untyped-def]  # noqa: ANN202
+    def plain():  # type: ignore[no-untyped-def]
         return {"pair": (1, 2), "at": at, "ids": {3}}
 
     async def node(state: Trail) -> None:

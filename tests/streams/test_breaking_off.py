@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import threading
 from collections.abc import AsyncIterator, Iterator
@@ -188,10 +189,8 @@ async def test_a_run_that_was_broken_off_goes_on(store: BaseCheckpointer) -> Non
         ran.append("two")
 
     async with asyncio.timeout(10), StateGraph().add_node(one).add_node(two).compile(store) as app:
-        async for event in app.astream({}, CONFIG):
-            if event.event_type == "started":
-                break
-        await stopped(app)
+        async with contextlib.aclosing(app.astream({}, CONFIG)) as events:
+            assert (await anext(events)).event_type == "started"
         assert ran == []
         assert (await app.ainvoke(None, CONFIG)).status is ExecutionStatus.COMPLETED
         assert ran == ["one", "two"]
