@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from datetime import datetime
+from functools import cache
 from types import NoneType
 from typing import Any
 
@@ -88,7 +89,9 @@ def decode_entry(stored: Sequence[Any]) -> Entry:
     return Entry(kind, name, decode_any(value))
 
 
-_MESSAGE = Codec(Message, "emit")
+@cache
+def _messages() -> Codec:
+    return Codec(Message, "emit")
 
 
 def encode_partials(partials: Iterable[Partial]) -> list[Any]:
@@ -98,7 +101,7 @@ def encode_partials(partials: Iterable[Partial]) -> list[Any]:
 
 def _encode_shown(value: Any) -> list[Any]:
     if isinstance(value, Message):
-        return [_MESSAGE.encode(value), "message"]
+        return [_messages().encode(value), "message"]
     return [encode_any(value, "emit")]
 
 
@@ -108,4 +111,4 @@ def decode_partials(stored: Iterable[Sequence[Any]]) -> tuple[Partial, ...]:
 
 
 def _decode_shown(stored: Sequence[Any], kind: str = "any") -> Any:
-    return _MESSAGE.decode(stored[0], decode_marks(stored[1])) if kind == "message" else decode_any(stored)
+    return _messages().decode(stored[0], decode_marks(stored[1])) if kind == "message" else decode_any(stored)

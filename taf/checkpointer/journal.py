@@ -32,7 +32,7 @@ from taf.checkpointer.snapshots import SnapshotCodec
 from taf.errors import ConfigError, GraphChangedError, NotStorableError, StoreCorruptError
 from taf.serialization import dumps, loads
 from taf.state.execution import ExecutionStatus
-from taf.state.facts import Answered, Fact, Forked
+from taf.state.facts import Answered, Fact
 from taf.state.interrupts import InterruptRecord, InterruptStatus
 from taf.state.run import Run, evolve
 from taf.state.schema import StateSchema, Values
@@ -305,8 +305,6 @@ def _lacking(thread_id: str, field: str) -> GraphChangedError:
 
 def _interrupt_rows(before: Run, after: Run, fact: Fact, at: float) -> list[InterruptRow]:
     """Return the interrupt records that a fact opened, changed or closed, as they are to be stored."""
-    if isinstance(fact, Forked):
-        return []
     was = {record.id: record for record in before.details.interrupts}
     now = {record.id: record for record in after.details.interrupts}
     found = [record for record in now.values() if was.get(record.id) is not record]

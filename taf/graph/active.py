@@ -10,9 +10,11 @@ from collections.abc import Callable, Sequence
 
 from taf.graph.config import RunConfig
 from taf.graph.context import running_loop
+from taf.graph.door import RUN_NAME
 from taf.graph.engine import Engine, Reader
 from taf.graph.intake import Call
 from taf.graph.runtime import Runtime
+from taf.state.execution import ExecutionStatus
 from taf.state.run import Run
 
 
@@ -38,14 +40,18 @@ class ActiveRun:
         self._has_landed = False
         self._runtime = runtime
         self._on_landed = on_landed
-        self.task = self.loop.create_task(self._fly(call, create), name=f"taf run {config.run_id}")
+        self.task = self.loop.create_task(self._fly(call, create), name=f"{RUN_NAME} {config.run_id}")
 
     async def _fly(self, call: Call, create: bool) -> None:
         try:
             run = await self.engine.execute(call, self.config.thread_id, create=create)
+        except asyncio.CancelledError as error:  # its loop ends: who waits in another thread gets how it was stopped
+            is_stopped = self.engine.is_at_rest and self.engine.run.status is ExecutionStatus.STOPPED
+            self._land(*((self.engine.run, None) if is_stopped else (None, error)))
+            raise
         except BaseException as error:
             self._land(None, error)
-            if isinstance(error, asyncio.CancelledError | KeyboardInterrupt | SystemExit):
+            if isinstance(error, KeyboardInterrupt | SystemExit):
                 raise
         else:
             self._land(run, None)

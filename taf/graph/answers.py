@@ -21,6 +21,7 @@ _FORMATS: dict[str, Any] = {
     "uuid": UUID,
     "binary": bytes,
 }
+_SEVERAL: frozenset[Any] = frozenset({list, tuple, set, frozenset})
 _BOUNDS = {
     "minimum": "ge",
     "maximum": "le",
@@ -126,5 +127,5 @@ def plain_answer(answer: Any) -> Any:
     if isinstance(plain, Mapping):
         pairs = cast("Mapping[Any, Any]", plain).items()
         return {plain_answer(key): plain_answer(value) for key, value in pairs}
-    kind: Any = type(plain)
-    return kind(map(plain_answer, plain)) if kind in (list, tuple, set, frozenset) else plain
+    kind = cast("type[Any]", type(plain))
+    return kind(map(plain_answer, plain)) if kind in _SEVERAL else plain

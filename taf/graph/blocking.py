@@ -11,6 +11,7 @@ import queue
 import threading
 import warnings
 from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Self, TypeVar, cast
 
 from taf.checkpointer.base import ThreadRow
@@ -111,7 +112,10 @@ class CompiledGraph(AsyncGraph):
             chunks = cross(post, self._launch_tapped(input, config, tap, while_paused, launched))
             while (chunk := chunks.get()) is not DONE:
                 yield chunk
-            cross(post, launched[0].result())
+            with suppress(AppClosedError):  # the run is over: this only waits for publishers, and raises what it raised
+                cross(post, launched[0].result())
+                return
+            launched[0].outcome.result()
         finally:
             for active in launched:
                 active.leave()

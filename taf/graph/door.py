@@ -16,6 +16,9 @@ T = TypeVar("T")
 Post: TypeAlias = Callable[[Callable[[], object]], object]
 """Has a callback run on a loop in another OS thread."""
 
+RUN_NAME = "taf run"
+"""How the names of tasks begin that are runs."""
+
 JOIN_SECONDS = 10.0
 """How long to wait for a loop to end what runs on it."""
 
@@ -75,7 +78,12 @@ def _serve(loop: asyncio.AbstractEventLoop) -> None:
 
 
 async def _cancel_all() -> None:
-    """Let what still runs on the loop end before it does."""
+    """Let what still runs on the loop end before it does: the runs first, so that who waits for one hears how it ended."""
+    runs = [task for task in asyncio.all_tasks() if task.get_name().startswith(RUN_NAME)]
+    for task in runs:
+        task.cancel()
+    if runs:
+        await asyncio.wait(asyncio.all_tasks() - {asyncio.current_task()}, timeout=1)
     while tasks := asyncio.all_tasks() - {asyncio.current_task()}:
         for task in tasks:
             task.cancel()

@@ -42,8 +42,8 @@ def mermaid(spec: GraphSpec, waiting: Sequence[str] = ()) -> str:
         words = [shape.name, *_small_print(shape)]
         lines.append(f'    {shape.id}{left}"{"<br/>".join(map(_mermaid_text, words))}"{right}')
     for source, target, label, is_dashed in arrows:
-        words = f'|"{_mermaid_text(label)}"|' if label else ""
-        lines.append(f"    {source} {'-.->' if is_dashed else '-->'}{words} {target}")
+        said = f'|"{_mermaid_text(label)}"|' if label else ""
+        lines.append(f"    {source} {'-.->' if is_dashed else '-->'}{said} {target}")
     for name, style in _CLASSES.items():
         members = [shape.id for shape in shapes if _class_of(shape) == name]
         if members:

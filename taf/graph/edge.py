@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from taf.errors import InvalidUpdateError
 from taf.graph.command import Destination, destinations
@@ -21,10 +21,9 @@ class Branch:
 
     def targets(self, answer: Any) -> list[Destination]:
         """Read a router's answer. Raise ``InvalidUpdateError`` for one that leads nowhere."""
-        if self.path_map is not None and not isinstance(answer, list | tuple | set | frozenset):
-            answer = [answer]
         if self.path_map is not None:
-            answer = [self._mapped(one) for one in answer]
+            several = isinstance(answer, list | tuple | set | frozenset)
+            answer = [self._mapped(one) for one in (cast("Iterable[Any]", answer) if several else [answer])]
         found = destinations(answer)
         if found is None:
             raise InvalidUpdateError(

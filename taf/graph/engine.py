@@ -15,7 +15,7 @@ from typing import Any
 
 from taf.checkpointer.base import Change, Signal
 from taf.checkpointer.interrupts import encode_partials
-from taf.checkpointer.journal import Ledger, Told
+from taf.checkpointer.journal import Ledger
 from taf.errors import InvalidAnswerError, RecursionLimitError, StaleOwnerError, TafError
 from taf.events import Event
 from taf.graph.config import RunConfig
@@ -33,7 +33,19 @@ from taf.ids import new_id
 from taf.serialization import pack
 from taf.state.copying import copy_value
 from taf.state.execution import ExecutionStatus
-from taf.state.facts import Completed, Entry, Fact, Failed, Output, Partial, Paused, Reopened, Stepped, Task, TaskRecorded
+from taf.state.facts import (
+    Completed,
+    Entry,
+    Fact,
+    Failed,
+    Output,
+    Partial,
+    Paused,
+    Reopened,
+    Stepped,
+    Task,
+    TaskRecorded,
+)
 from taf.state.interrupts import InterruptKind, InterruptRecord, InterruptStatus
 from taf.state.run import Run, replay
 from taf.state.schema import Values

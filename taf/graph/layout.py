@@ -100,14 +100,14 @@ def _upward(ids: Sequence[str], lines: Sequence[Line]) -> set[Line]:
             id, rest = stack[-1]
             seen.add(id)
             open_ids.add(id)
-            line = next(rest, None)
-            if line is None:
+            onward = next(rest, None)
+            if onward is None:
                 open_ids.discard(id)
                 stack.pop()
-            elif line.target in open_ids:
-                closing.add(line)
-            elif line.target not in seen:
-                stack.append((line.target, iter(following[line.target])))
+            elif onward.target in open_ids:
+                closing.add(onward)
+            elif onward.target not in seen:
+                stack.append((onward.target, iter(following[onward.target])))
     return closing
 
 

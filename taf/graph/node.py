@@ -38,7 +38,7 @@ class RetryPolicy:
         if attempt >= self.max_attempts:
             return False
         if isinstance(self.retry_on, type | tuple):
-            return isinstance(error, self.retry_on)
+            return isinstance(error, cast("tuple[type[Exception], ...]", self.retry_on))
         return self.retry_on(error)
 
     def pause(self, attempt: int) -> float:
@@ -103,7 +103,7 @@ def read_call(fn: Any, what: str) -> Call:
     if extras == [("config", None)]:
         return lambda state, context: fn(state, context.config)
     if extras == [("ctx", None)]:
-        return lambda state, context: fn(state, context)
+        return cast("Call", fn)
 
     def call(state: Any, context: Any) -> Any:
         given = {"config": context.config, "ctx": context}
@@ -121,7 +121,7 @@ def _extras(parameters: Mapping[str, inspect.Parameter], what: str) -> list[tupl
     if any(p.kind is inspect.Parameter.VAR_POSITIONAL for p in found[:1]):
         return []
     if not found or found[0].kind not in by_position:
-        raise GraphError(f"{what} has to take the state as its first parameter: (state), (state, config) or (state, ctx).")
+        raise GraphError(f"{what} has to take the state first: (state), (state, config) or (state, ctx).")
     extras: list[tuple[str, str | None]] = []
     for index, parameter in enumerate(found[1:]):
         role = _role(parameter, is_second=not extras)

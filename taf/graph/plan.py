@@ -13,7 +13,7 @@ from taf.serialization import difference
 from taf.state.agent_state import Ask
 from taf.state.channel import Op
 from taf.state.execution import ExecutionStatus
-from taf.state.facts import Output, Ran, Stepped, Task
+from taf.state.facts import Output, Stepped, Task
 from taf.state.interrupts import InterruptKind
 from taf.state.run import NOTHING, Run, Stage
 

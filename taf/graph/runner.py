@@ -9,7 +9,6 @@ from inspect import isawaitable
 from typing import Any, NamedTuple, Protocol, cast
 
 from anyio import CapacityLimiter, to_thread
-from pydantic import BaseModel
 
 from taf.errors import (
     InterruptRejectedError,
@@ -114,8 +113,9 @@ class Runner:
     async def _within_timeout(self, node: Node, context: Context) -> Output:
         if node.timeout is None:
             return await self._call(node, context)
+        limit = asyncio.timeout(node.timeout)
         try:
-            async with asyncio.timeout(node.timeout) as limit:
+            async with limit:
                 return await self._call(node, context)
         except TimeoutError as error:
             if not limit.expired():
@@ -228,10 +228,13 @@ def unwrapped(left: BaseException) -> BaseException:
         return Pause()
     if errors.split(InterruptRejectedError)[1] is not None:
         return group if pauses is None else errors
-    first: Any = errors
-    while isinstance(first, BaseExceptionGroup):
-        first = first.exceptions[0]
-    return first
+    return _first_of(errors)
+
+
+def _first_of(error: BaseException) -> BaseException:
+    if not isinstance(error, BaseExceptionGroup):
+        return error
+    return _first_of(cast("BaseExceptionGroup[BaseException]", error).exceptions[0])
 
 
 class _Branches:

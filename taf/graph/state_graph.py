@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any, Literal, Self, TypeAlias, cast
 
 from pydantic import BaseModel
@@ -71,10 +72,10 @@ class StateGraph:
         """Add nodes that run one after the other, each a function or a pair of name and function."""
         names: list[str] = []
         for node in nodes:
-            name, fn = node if isinstance(node, tuple) else (_name_of(node), node)
+            name, fn = cast("tuple[str, Any]", node) if isinstance(node, tuple) else (_name_of(node), node)
             self.add_node(name, fn)
             names.append(name)
-        for source, target in zip(names, names[1:], strict=False):
+        for source, target in pairwise(names):
             self.add_edge(source, target)
         return self
 
@@ -169,7 +170,7 @@ class StateGraph:
         edges = {source: tuple(targets) for source, targets in self._edges.items()}
         if not (edges or self._branches or self._joins):
             row = (START, *self._nodes, END)
-            edges = {source: (target,) for source, target in zip(row, row[1:], strict=False)} if self._nodes else {}
+            edges = {source: (target,) for source, target in pairwise(row)} if self._nodes else {}
         branches = {source: tuple(found) for source, found in self._branches.items()}
         return GraphSpec(self.schema, dict(self._nodes), edges, branches, tuple(self._joins), before, after)
 
@@ -204,7 +205,7 @@ def _publishers(given: Publishers | None) -> list[Any]:
         return []
     if isinstance(given, BasePublisher) or not isinstance(given, Iterable):
         return [given]
-    return list(given)
+    return list(cast("Iterable[Any]", given))
 
 
 def _options(**given: Any) -> Options:

@@ -24,7 +24,6 @@ from taf.state.execution import ExecutionStatus
 from taf.state.interrupts import InterruptRecord
 from taf.state.run import Run
 
-
 _INNER = "\x1f"
 """Stands between the parts of an inner thread's name, and behind a tenant for the threads that are not its own."""
 

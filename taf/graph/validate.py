@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from taf.errors import GraphValidationError, nearest
 from taf.graph.command import END, START
+from taf.graph.edge import Branch, Join
 from taf.graph.spec import GraphSpec
 
 
@@ -22,19 +23,8 @@ def _faults(spec: GraphSpec) -> Iterator[str]:
         return
     known = list(spec.nodes)
     yield from _edge_faults(spec.edges, known)
-    for join in spec.joins:
-        if not join.sources:
-            yield f"A join to {join.target!r} waits for no node. Name those that it waits for."
-        yield from (_unknown(name, known, f"A join to {join.target!r} waits for") for name in join.sources if name not in known)
-        if join.target not in (*known, END):
-            yield _unknown(join.target, known, "A join leads to")
-    for source, branches in spec.branches.items():
-        if source not in (*known, START):
-            yield _unknown(source, known, "A conditional edge starts at")
-        targets = [name for branch in branches for name in (branch.path_map or {}).values()]
-        for name in targets:
-            if name not in (*known, END):
-                yield _unknown(name, [*known, END], f"The path_map of the conditional edge from {source!r} leads to")
+    yield from _join_faults(spec.joins, known)
+    yield from _branch_faults(spec.branches, known)
     if not set(spec.edges.get(START, ())) - {END} and START not in spec.branches:
         yield f"Nothing starts: add_edge(START, {known[0]!r}) or set_entry_point({known[0]!r})."
     for word, names in (("interrupt_before", spec.before), ("interrupt_after", spec.after)):
@@ -49,6 +39,26 @@ def _edge_faults(edges: Mapping[str, tuple[str, ...]], known: list[str]) -> Iter
         for target in targets:
             if target not in (*known, END):
                 yield _unknown(target, known, f"The edge from {source!r} leads to")
+
+
+def _join_faults(joins: Iterable[Join], known: list[str]) -> Iterator[str]:
+    for join in joins:
+        if not join.sources:
+            yield f"A join to {join.target!r} waits for no node. Name those that it waits for."
+        for name in join.sources:
+            if name not in known:
+                yield _unknown(name, known, f"A join to {join.target!r} waits for")
+        if join.target not in (*known, END):
+            yield _unknown(join.target, known, "A join leads to")
+
+
+def _branch_faults(branches: Mapping[str, tuple[Branch, ...]], known: list[str]) -> Iterator[str]:
+    for source, found in branches.items():
+        if source not in (*known, START):
+            yield _unknown(source, known, "A conditional edge starts at")
+        for name in (name for branch in found for name in (branch.path_map or {}).values()):
+            if name not in (*known, END):
+                yield _unknown(name, [*known, END], f"The path_map of the conditional edge from {source!r} leads to")
 
 
 def _unknown(name: str, known: Iterable[str], where: str) -> str:

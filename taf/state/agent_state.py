@@ -39,7 +39,7 @@ class AgentState(BaseModel):
     ``model_config`` sets ``extra``.
     """
 
-    model_config = ConfigDict(extra=_ALLOW_HERE_ONLY)  # type: ignore[typeddict-item]
+    model_config = ConfigDict(extra=_ALLOW_HERE_ONLY, defer_build=True)  # type: ignore[typeddict-item]
 
     context: Annotated[list[Message], add_messages] = Field(default_factory=list[Message])
 

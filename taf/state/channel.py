@@ -42,7 +42,19 @@ _WANTS = {"set": "set", "append": "append", "concat": "append", "merge": "merge"
 class Channel:
     """A field with its reducer. Lists are kept as ``Growing``, so that appending costs what is appended."""
 
-    __slots__ = ("_is_told_apart", "_validate", "checked", "codec", "copy", "is_list", "items", "name", "reducer", "style", "wants")
+    __slots__ = (
+        "_is_told_apart",
+        "_validate",
+        "checked",
+        "codec",
+        "copy",
+        "is_list",
+        "items",
+        "name",
+        "reducer",
+        "style",
+        "wants",
+    )
 
     def __init__(
         self,

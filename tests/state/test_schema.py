@@ -181,7 +181,9 @@ def returns_update(state: Any) -> Any:
     return {"total": 1}
 
 
-@pytest.mark.parametrize("nodes", [(returns_state, returns_update), (returns_update, returns_state)], ids=["first", "last"])
+@pytest.mark.parametrize(
+    "nodes", [(returns_state, returns_update), (returns_update, returns_state)], ids=["first", "last"]
+)
 def test_a_field_that_one_node_set_whole_conflicts_though_it_has_a_reducer(nodes: Any) -> None:
     refused = conflict(Wide, *nodes)
 
@@ -238,7 +240,7 @@ def test_an_unknown_key_is_refused_with_the_nearest_name_and_all_fields() -> Non
 
 
 def test_an_input_is_refused_as_an_input() -> None:
-    with pytest.raises(InvalidInputError, match='^The input has "x", which is no field'):
+    with pytest.raises(InvalidInputError, match=r'^The input has "x", which is no field'):
         WIDE.wanted({"x": 1}, "The input has", InvalidInputError)
 
 
@@ -262,7 +264,12 @@ def test_the_key_messages_is_added_to_the_context() -> None:
     values = step(WIDE, values, returning(Message(id="2")), returning([Message(id="3"), Message(id="4")]))
     values = step(WIDE, values, returning({"messages": Message(id="1", content="hello")}))
 
-    assert [(m.id, m.content) for m in plain(WIDE, values)["context"]] == [("1", "hello"), ("2", ""), ("3", ""), ("4", "")]
+    assert [(m.id, m.content) for m in plain(WIDE, values)["context"]] == [
+        ("1", "hello"),
+        ("2", ""),
+        ("3", ""),
+        ("4", ""),
+    ]
 
 
 def test_a_message_that_is_appended_in_place_replaces_the_one_of_its_id() -> None:
@@ -292,7 +299,9 @@ def test_messages_of_a_type_without_ids_go_through_the_reducer_and_fail_with_a_n
 
 @pytest.mark.parametrize("result", [5, "text", ("a",), {"a"}, b"x", [1], Broken], ids=repr)
 def test_every_other_value_is_a_clear_error_that_names_the_node(result: Any) -> None:
-    with pytest.raises(InvalidUpdateError, match=r'^Node "node" returned .* Return a dict of fields, the state, a Message'):
+    with pytest.raises(
+        InvalidUpdateError, match=r'^Node "node" returned .* Return a dict of fields, the state, a Message'
+    ):
         step(WIDE, begun(WIDE), returning(result))
 
 
@@ -324,5 +333,5 @@ def test_any_pydantic_model_is_a_state() -> None:
 
 @pytest.mark.parametrize("model", [dict, Bare(count=1), "Bare", None], ids=repr)
 def test_what_is_no_model_class_is_refused(model: Any) -> None:
-    with pytest.raises(ConfigError, match="^The state has to be a pydantic model class, not"):
+    with pytest.raises(ConfigError, match=r"^The state has to be a pydantic model class, not"):
         StateSchema(model)

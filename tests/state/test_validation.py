@@ -130,7 +130,9 @@ def test_a_default_that_is_no_list_is_refused_for_a_list() -> None:
     class Sloppy(BaseModel):
         tags: list[str] = None  # type: ignore[assignment]
 
-    with pytest.raises(ConfigError, match=r'^The default of field "tags" is not valid: Input should be a valid list\.$'):
+    with pytest.raises(
+        ConfigError, match=r'^The default of field "tags" is not valid: Input should be a valid list\.$'
+    ):
         StateSchema(Sloppy).default_ops()
 
 
@@ -194,7 +196,10 @@ def test_a_validator_of_a_field_with_a_reducer_sees_the_whole() -> None:
 
 def test_a_validator_that_looks_at_other_fields_sees_their_real_values() -> None:
     assert after(Span, {"end": 30, "start": 20})["end"] == 30
-    assert refused(Span, {"end": 15}, start=20, end=40) == "The state would not be valid: end: Value error, end lies before start."
+    assert (
+        refused(Span, {"end": 15}, start=20, end=40)
+        == "The state would not be valid: end: Value error, end lies before start."
+    )
     assert refused(Span, {"start": 50}) == "The state would not be valid: end: Value error, end lies before start."
 
 
