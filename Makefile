@@ -1,7 +1,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-one lint format types mypy pyright docs clean
+.PHONY: help bench demo test test-one lint format types mypy pyright docs clean
 
 # Extra arguments for pytest: make test ARGS="-k stop -x"
 ARGS ?=
@@ -12,6 +12,7 @@ help:
 	@echo "make demo      run the approval example in a fresh environment"
 	@echo "make test      run the tests on every Python found (ARGS=... goes to pytest)"
 	@echo "make test-one  run the tests on the first Python found"
+	@echo "make bench     ratios: long threads, storage, import, a step"
 	@echo "make lint      ruff: rules and format;  make format repairs"
 	@echo "make types     mypy and pyright, both strict"
 	@echo "make docs      build the documentation into site/"
@@ -58,6 +59,9 @@ test:
 
 test-one:
 	$(call run_tests,$$(scripts/interpreters.sh | sed -n 1p))
+
+bench: .venv/.installed
+	for part in long_thread storage import_time step; do .venv/bin/python benchmarks/$$part.py; done
 
 lint: .venv/.installed-dev
 	.venv/bin/ruff check .

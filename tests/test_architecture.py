@@ -45,6 +45,7 @@ GRAPH_ORDER = [
     "intake",
     "runtime",
     "partials",
+    "door",
     "halting",
     "engine",
     "active",
@@ -57,7 +58,6 @@ GRAPH_ORDER = [
     "layout",
     "draw",
     "app",
-    "door",
     "blocking",
     "state_graph",
 ]

@@ -117,20 +117,31 @@ class SqliteCheckpointer(BaseCheckpointer):
     ) -> Grant | None:
         """See ``BaseCheckpointer.acquire``. An owner in this process is alive until it releases or abandons."""
         loop = asyncio.get_running_loop()
+        held: list[Lease] = []
 
         def after(grant: Grant | None) -> None:
             # Nobody is left to release it.
             if grant is not None and loop.is_closed():
                 self.abandon(key, grant.epoch)
 
-        return await self._writer.run(
-            f'acquire thread "{key.thread}"',
-            lambda connection: self._acquire(connection, key, lease_seconds, known, create),
-            after,
-        )
+        def undo() -> None:
+            # A COMMIT that failed may be on disk all the same: the row then names this owner, who must not keep it.
+            for lease in held:
+                self._machinery.pulse.drop(key, lease.epoch, only=lease)
+
+        def work(connection: sqlite3.Connection) -> Grant | None:
+            return self._acquire(connection, key, lease_seconds, known, create, held)
+
+        return await self._writer.run(f'acquire thread "{key.thread}"', work, after, undo=undo)
 
     def _acquire(
-        self, connection: sqlite3.Connection, key: ThreadKey, seconds: float, known: Known | None, create: bool
+        self,
+        connection: sqlite3.Connection,
+        key: ThreadKey,
+        seconds: float,
+        known: Known | None,
+        create: bool,
+        held: list[Lease],
     ) -> Grant | None:
         state = rows.find(connection, key)
         if state is not None and self._is_owned(key, state):
@@ -147,7 +158,8 @@ class SqliteCheckpointer(BaseCheckpointer):
         epoch = rows.claim(connection, state.thread, rows.Claim(owner, lease_end(seconds), machinery.boot))
         # Held at once, and not after the commit: the next job of this transaction may want the same thread.
         place = Place(state.thread, state.revision)
-        machinery.pulse.hold(key, Lease(state.thread, epoch, owner, seconds, place))
+        held.append(Lease(state.thread, epoch, owner, seconds, place))
+        machinery.pulse.hold(key, held[-1])
         return Grant(epoch, found)
 
     def _is_owned(self, key: ThreadKey, state: rows.ThreadState) -> bool:

@@ -76,11 +76,11 @@ class Pulse:
         lease = self._leases.get(key)
         return lease if lease is not None and lease.epoch == epoch else None
 
-    def drop(self, key: ThreadKey, epoch: int) -> Lease | None:
-        """Stop renewing a lease, and return it if it was held."""
+    def drop(self, key: ThreadKey, epoch: int, *, only: Lease | None = None) -> Lease | None:
+        """Stop renewing a lease, and return it if it was held. ``only``: not another one of the same epoch."""
         with self._condition:
             lease = self.lease(key, epoch)
-            if lease is not None:
+            if lease is not None and only in (None, lease):
                 del self._leases[key]
             return lease
 

@@ -31,14 +31,19 @@ _DRIVER_ERRORS = (sqlite3.Error, OSError, UnicodeError, OverflowError)
 class Job(Generic[T]):
     """What is to be done in a transaction, and what became of it."""
 
-    __slots__ = ("_after", "_is_done", "_result", "_waiter", "_what", "error", "loop", "work")
+    __slots__ = ("_after", "_is_done", "_result", "_undo", "_waiter", "_what", "error", "loop", "work")
 
     def __init__(
-        self, what: str, work: Work[T], after: Callable[[T], None] | None, loop: asyncio.AbstractEventLoop | None
+        self,
+        what: str,
+        work: Work[T],
+        after: Callable[[T], None] | None,
+        loop: asyncio.AbstractEventLoop | None,
+        undo: Callable[[], None] | None = None,
     ) -> None:
         self.work, self.loop = work, loop
         self.error: Exception | None = None
-        self._what, self._after = what, after
+        self._what, self._after, self._undo = what, after, undo
         self._result: list[T] = []
         self._waiter: asyncio.Future[None] | None = None
         self._is_done = False
@@ -58,11 +63,14 @@ class Job(Generic[T]):
             self.error = error
 
     def follow_up(self) -> None:
-        """Do what has to follow the commit, in the worker."""
-        if self._after is not None and self.error is None:
-            # It tells others only; what it raises must not make a commit look like a failure.
-            with suppress(Exception):
-                self._after(self._result[0])
+        """Do what has to follow the commit, or its failure, in the worker."""
+        # It tells others only; what it raises must not make a commit look like a failure.
+        with suppress(Exception):
+            if self.error is None:
+                if self._after is not None:
+                    self._after(self._result[0])
+            elif self._undo is not None:
+                self._undo()
 
     def wake(self) -> None:
         """Tell whoever waits, in the event loop."""
@@ -108,9 +116,19 @@ class Worker:
         self._connection: sqlite3.Connection | None = None
         self._is_closed = False
 
-    async def run(self, what: str, work: Work[T], after: Callable[[T], None] | None = None) -> T:
-        """Have work done in a transaction, ``after`` it what follows from its result, and return the result."""
-        job = Job(what, work, after, asyncio.get_running_loop())
+    async def run(
+        self,
+        what: str,
+        work: Work[T],
+        after: Callable[[T], None] | None = None,
+        *,
+        undo: Callable[[], None] | None = None,
+    ) -> T:
+        """Have work done in a transaction, ``after`` it what follows from its result, and return the result.
+
+        ``undo`` takes back, when it fails, what the work left in memory.
+        """
+        job = Job(what, work, after, asyncio.get_running_loop(), undo)
         self._put(job)
         return await job.outcome()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import is_dataclass
 from datetime import date, datetime, time, timedelta
 from enum import Enum
@@ -21,7 +21,7 @@ _FORMATS: dict[str, Any] = {
     "uuid": UUID,
     "binary": bytes,
 }
-_SEVERAL: frozenset[Any] = frozenset({list, tuple, set, frozenset})
+_SEVERAL: dict[type, Callable[[Iterable[Any]], Any]] = {list: list, tuple: tuple, set: set, frozenset: frozenset}
 _BOUNDS = {
     "minimum": "ge",
     "maximum": "le",
@@ -125,7 +125,7 @@ def plain_answer(answer: Any) -> Any:
     if isinstance(plain, Enum):
         return plain.value
     if isinstance(plain, Mapping):
-        pairs = cast("Mapping[Any, Any]", plain).items()
+        pairs = cast("Mapping[str, Any]", plain).items()
         return {plain_answer(key): plain_answer(value) for key, value in pairs}
-    kind = cast("type[Any]", type(plain))
-    return kind(map(plain_answer, plain)) if kind in _SEVERAL else plain
+    build = _SEVERAL.get(plain.__class__)
+    return plain if build is None else build(map(plain_answer, plain))

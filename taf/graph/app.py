@@ -132,7 +132,10 @@ class AsyncGraph:
         return RunResult(self.runtime.spec.schema, run, run.run_id)
 
     async def astop(self, config: Config, reason: str = "stopped") -> StopStatus:
-        """Stop the thread's run, wherever it is; on a paused thread, cancel the pause. Never raises for a thread's status."""
+        """Stop the thread's run, wherever it is; on a paused thread, cancel the pause.
+
+        The answer says how the thread stands then, whatever that is: no status of a thread is an error here.
+        """
         thread_id = self._named(config).thread_id
         return await stop(self.runtime, self._active.get(thread_id), thread_id, reason)
 

@@ -78,7 +78,7 @@ def _serve(loop: asyncio.AbstractEventLoop) -> None:
 
 
 async def _cancel_all() -> None:
-    """Let what still runs on the loop end before it does: the runs first, so that who waits for one hears how it ended."""
+    """Let what still runs on the loop end before it does: runs first, so that who waits for one hears how it ended."""
     runs = [task for task in asyncio.all_tasks() if task.get_name().startswith(RUN_NAME)]
     for task in runs:
         task.cancel()
@@ -112,6 +112,9 @@ def cross(post: Post, call: Coroutine[Any, Any, T]) -> T:
         tasks.append(asyncio.get_running_loop().create_task(call))
         tasks[0].add_done_callback(finish)
 
+    def cancel() -> None:
+        tasks[0].cancel()
+
     def finish(task: asyncio.Task[T]) -> None:
         if task.cancelled():
             outcome.set_exception(concurrent.futures.CancelledError())
@@ -129,8 +132,6 @@ def cross(post: Post, call: Coroutine[Any, Any, T]) -> T:
         return outcome.result()
     except BaseException:
         if not outcome.done():
-            post(lambda: tasks[0].cancel())
+            post(cancel)
             outcome.exception()
         raise
-    finally:
-        del outcome  # it would hold the error, and that this frame: a circle

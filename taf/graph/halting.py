@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any, Self
 
 from taf.checkpointer.journal import Ledger
@@ -78,7 +78,7 @@ class Halting:
         return tuple(dict.fromkeys(left))
 
     @contextlib.contextmanager
-    def adopted(self, child: Self) -> Iterator[None]:
+    def adopted(self, child: Self) -> Generator[None, None, None]:
         """Have a subgraph's run end with this one."""
         child.runner.threads = self.runner.threads
         self.children.add(child)
@@ -150,12 +150,15 @@ class Halting:
         """Record a stop that came as a cancellation: our own, the loop's end, or from the parent of a subgraph."""
         why = "cancelled" if isinstance(left, asyncio.CancelledError) else type(left).__name__
         self.stop_reason = self.stop_reason or why
-        quietly = contextlib.suppress() if self._has_cancelled else contextlib.suppress(TafError, asyncio.CancelledError)
-        with quietly:
-            if self._detaching is None and ledger.is_open:
-                ledger.unstage()
-            if self._detaching is not None or (ledger.is_open and ledger.run.status is ExecutionStatus.RUNNING):
-                await self._stop(ledger)
+        if self._detaching is None and ledger.is_open:
+            ledger.unstage()
+        if self._detaching is None and not (ledger.is_open and ledger.run.status is ExecutionStatus.RUNNING):
+            return
+        try:
+            await self._stop(ledger)
+        except (TafError, asyncio.CancelledError):
+            if self._has_cancelled:  # otherwise what ends the run from outside is the news
+                raise
 
     async def _write_stop(self, ledger: Ledger) -> None:
         async with self._writing:  # a task() may be on its way to the record
@@ -163,7 +166,8 @@ class Halting:
             if run.status is ExecutionStatus.RUNNING:
                 node = run.frontier[0].node if run.frontier else run.node
                 left, shown = tuple(self.runner.left_behind.outputs), self.partials.kept()
-                stopped = Stopped(self.config.run_id, self.stop_reason or "stopped", node, left, shown, self.unwinding())
+                reason, unwinding = self.stop_reason or "stopped", self.unwinding()
+                stopped = Stopped(self.config.run_id, reason, node, left, shown, unwinding)
                 try:
                     ledger.stage(stopped)
                 except TafError:  # what a node returned cannot be stored: it will run again

@@ -276,7 +276,7 @@ class Intake:
 
     def _allowed(self, run: Run, record: InterruptRecord, decision: Any) -> HumanDecision:
         words = {Approve: "approve", Reject: "reject", Edit: "edit", Respond: "respond"}
-        word = words.get(cast("type[Any]", type(decision)))
+        word = words.get(decision.__class__)
         if word == "approve" and record.is_question:
             decision, word = Respond(True), "respond"
         if word is None or word not in record.allowed:

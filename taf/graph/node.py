@@ -37,9 +37,9 @@ class RetryPolicy:
         """True when the attempt of that number, from 1, should be followed by another."""
         if attempt >= self.max_attempts:
             return False
-        if isinstance(self.retry_on, type | tuple):
-            return isinstance(error, cast("tuple[type[Exception], ...]", self.retry_on))
-        return self.retry_on(error)
+        if callable(self.retry_on) and not isinstance(self.retry_on, type):
+            return self.retry_on(error)
+        return isinstance(error, self.retry_on)
 
     def pause(self, attempt: int) -> float:
         """Return the seconds to wait after the attempt of that number."""

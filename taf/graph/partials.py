@@ -1,4 +1,4 @@
-"""What the nodes of a step have shown before they are done: kept when the run is stopped, dropped when the step is done."""
+"""What nodes have shown before they are done: kept when the run is stopped, dropped when the step is done."""
 
 from __future__ import annotations
 

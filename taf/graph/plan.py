@@ -186,15 +186,12 @@ def _join(
 def _distinct(
     graph: GraphSpec, ways: Sequence[tuple[str | None, Task]]
 ) -> tuple[tuple[Task, ...], dict[str, tuple[str, ...]]]:
-    """Return each named node once, all branches of ``Send`` under keys that differ, and the keys that each node led to."""
+    """Return each named node once, branches of ``Send`` under keys that differ, and the keys that each node led to."""
     found: dict[str, Task] = {}
     reached: dict[str, list[str]] = {}
     for node, task in ways:
-        key = task.key
-        if task.overlay is not None:
-            key = graph.branch_key(task.node, len(found))
-            task = task._replace(key=key)
-        found[key] = task
+        key = task.key if task.overlay is None else graph.branch_key(task.node, len(found))
+        found[key] = task if key == task.key else task._replace(key=key)
         if node is not None:
             reached.setdefault(node, []).append(key)
     return tuple(found.values()), {node: tuple(keys) for node, keys in reached.items()}

@@ -76,7 +76,7 @@ class GraphSpec:
         gone = next((task.node for task in ahead if task.node not in self.nodes), None)
         if gone is not None:
             what = f'it is at node "{gone}", which the graph does not have'
-            cure = f"Give the node its old name back.{nearest(gone, self.nodes)} A breakpoint can be rejected with a goto."
+            cure = f"Give the node its old name back.{nearest(gone, self.nodes)} Or reject its breakpoint with a goto."
             raise GraphChangedError(run.thread_id, what, f"{cure} {_ANEW}")
         joins = {join.name for join in self.joins}
         lost = next((name for name in details.joins if name not in joins), None)

@@ -8,7 +8,7 @@ A value that would not come back as it went in is refused when it is produced, w
 models are no data: they are not stored.
 """
 
-from taf.serialization.codec import Codec, adapter_of, is_exact
+from taf.serialization.codec import Codec, adapter_of, first_fault, is_exact
 from taf.serialization.comparison import difference, model_parts
 from taf.serialization.packing import MAX_DEPTH, Mark, Path, dotted, pack, unpack
 from taf.serialization.rows import MAX_ROW_BYTES, dumps, loads
@@ -23,6 +23,7 @@ __all__ = [
     "difference",
     "dotted",
     "dumps",
+    "first_fault",
     "is_exact",
     "loads",
     "model_parts",

@@ -9,7 +9,7 @@ from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 from uuid import UUID
 
-from pydantic import ConfigDict, PydanticSchemaGenerationError, PydanticUserError, TypeAdapter
+from pydantic import ConfigDict, PydanticSchemaGenerationError, PydanticUserError, TypeAdapter, ValidationError
 
 from taf.errors import NotStorableError
 from taf.serialization.comparison import difference
@@ -80,8 +80,19 @@ class Codec:
             return value
         try:
             return self._adapter.validate_python(value, by_name=True, by_alias=False)
+        except ValidationError as error:
+            raise ValueError(first_fault(error)) from error
         except Exception as error:  # a validator of the user's may raise anything
             raise ValueError(str(error)) from error
+
+
+def first_fault(invalid: ValidationError) -> str:
+    """Return what pydantic says first, and where inside the value. All that it says may be very much."""
+    if invalid.error_count() > 100:
+        return f"{invalid.error_count():,} of its parts are not valid"
+    first = invalid.errors(include_url=False, include_context=False, include_input=False)[0]
+    where = ".".join(map(str, first["loc"]))
+    return f"{where}: {first['msg']}" if where else first["msg"]
 
 
 def adapter_of(declared: Any, config: ConfigDict | None = None) -> TypeAdapter[Any]:

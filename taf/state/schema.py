@@ -9,6 +9,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from taf.errors import ConfigError, InvalidUpdateError, StateError, UpdateConflictError, nearest
+from taf.serialization import first_fault
 from taf.state.agent_state import AgentState
 from taf.state.channel import MISSING, Channel, Op, channel_for, open_channel
 from taf.state.growing import Growing
@@ -61,7 +62,7 @@ class StateSchema:
         try:
             return channel.whole(default)
         except ValidationError as invalid:
-            raise ConfigError(f'The default of field "{name}" is not valid: {_first(invalid)}.') from invalid
+            raise ConfigError(f'The default of field "{name}" is not valid: {first_fault(invalid)}.') from invalid
 
     def default_ops(self) -> list[Op]:
         """Return the changes that a new thread starts with."""
@@ -224,7 +225,7 @@ class StateSchema:
             return self.channels[name].join(after.get(name, MISSING), update)
         except ValidationError as invalid:
             raise InvalidUpdateError(
-                f'After node "{who}", field "{name}" is not valid: {_first(invalid)}.'
+                f'After node "{who}", field "{name}" is not valid: {first_fault(invalid)}.'
             ) from invalid
         except Exception as broken:
             raise InvalidUpdateError(
@@ -255,7 +256,7 @@ class StateSchema:
         try:
             valid = parts(self.model.model_validate(self._plain(values), by_name=True, by_alias=False))
         except ValidationError as invalid:
-            raise InvalidUpdateError(f"The state would not be valid: {_first(invalid)}.") from invalid
+            raise InvalidUpdateError(f"The state would not be valid: {first_fault(invalid)}.") from invalid
         return [op for n, v in valid.items() for op in self.channel(n).changes(values.get(n, MISSING), v)]
 
     # -- changes → values --------------------------------------------------------------------------
@@ -313,10 +314,3 @@ def _unfit(channel: Channel, wrong: Exception, who: str, error: type[StateError]
     if isinstance(wrong, RecursionError):
         return error(f'{who} a value of field "{channel.name}" that is nested too deep, or in itself.')
     return error(f'{who} a value that does not fit field "{channel.name}": {wrong}.')
-
-
-def _first(invalid: ValidationError) -> str:
-    """Return what pydantic says first, with the place inside the value."""
-    first = invalid.errors(include_url=False)[0]
-    where = ".".join(map(str, first["loc"]))
-    return f"{where}: {first['msg']}" if where else first["msg"]

@@ -103,7 +103,7 @@ def test_two_deep_in_sync_nodes_and_with_a_stream(store: BaseCheckpointer) -> No
 
 async def test_from_inside_a_running_loop_it_works_and_warns(store: BaseCheckpointer) -> None:
     app = graph_of(leaf=leaf).compile(store)
-    with pytest.warns(RuntimeWarning, match=r"invoke\(\) was called inside a running event loop.*Use ainvoke\(\)") as found:
+    with pytest.warns(RuntimeWarning, match=r"invoke\(\) was called inside a running .*Use ainvoke\(\)") as found:
         assert app.invoke({}, {"thread_id": "t"}).state.done == ["leaf"]
     assert found[0].filename == __file__
     with pytest.warns(RuntimeWarning, match=r"Use astream\(\)") as found:

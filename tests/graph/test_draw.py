@@ -164,7 +164,7 @@ def test_no_name_can_break_a_drawing(name: str) -> None:
     assert len(shapes(picture(app))) == 3
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(name=st.text(min_size=1, max_size=200).filter(lambda name: name not in (START, END)))
 def test_any_text_renders(name: str) -> None:
     app = StateGraph(Trail).add_node(name, node).compile()

@@ -103,17 +103,15 @@ def ordered(ops: Sequence[Op]) -> tuple[Op, ...]:
     return tuple(sorted(ops, key=lambda op: op[1] in SCHEMA.channels and SCHEMA.channels[op[1]].is_list))
 
 
-@st.composite
 def edits(draw: st.DrawFn, values: Mapping[str, Any]) -> tuple[Op, ...]:
     """Change a list otherwise than by growing."""
     held = values.get("items")
     if not isinstance(held, Growing) or not len(held) or draw(st.booleans()):
         return ()
     index = draw(st.integers(0, len(held) - 1))
-    return draw(st.sampled_from([(("cut", "items", index),), (("put", "items", (index, "edited")),)]))
+    return (("cut", "items", index),) if draw(st.booleans()) else (("put", "items", (index, "edited")),)
 
 
-@st.composite
 def changes(draw: st.DrawFn, values: Mapping[str, Any], nodes: int = 1) -> list[tuple[Op, ...]]:
     """Return what each of several nodes changed."""
     wanted = [
@@ -122,7 +120,7 @@ def changes(draw: st.DrawFn, values: Mapping[str, Any], nodes: int = 1) -> list[
     ]
     merged, after = SCHEMA.merge(values, wanted)
     found = [ordered(ops) for ops in merged]
-    return [*found[:-1], (*found[-1], *draw(edits(after)))] if found else []
+    return [*found[:-1], (*found[-1], *edits(draw, after))] if found else []
 
 
 tasks = st.builds(
@@ -199,15 +197,28 @@ runs = st.builds(
 )
 
 
-@st.composite
-def _stepped(draw: st.DrawFn, run: Run) -> Stepped:
-    ops = draw(changes(run.values, draw(st.integers(0, 3))))
-    ran = tuple((draw(names), f"n{index}", one) for index, one in enumerate(ops))
-    rest: dict[str, Any] = {}
-    if draw(st.booleans()):
-        rest["asks"] = tuple(draw(st.lists(st.tuples(names, names, asks), max_size=2)))
-        rest |= {"carried": draw(frontiers), "joins": draw(st.none() | named_keys), "reached": draw(named_keys)}
-    return Stepped(ran, draw(frontiers), **rest)
+_asks = st.lists(st.tuples(names, names, asks), max_size=2).map(tuple)
+_pause = st.tuples(names, words, some_records, some_outputs)
+_rest_of_step = st.none() | st.fixed_dictionaries(
+    {"asks": _asks, "carried": frontiers, "joins": st.none() | named_keys, "reached": named_keys}
+)
+_recorded = st.tuples(names, names, st.integers(0, 3), entries).map(lambda parts: TaskRecorded(*parts))
+_reopened = st.tuples(records, words).map(lambda parts: Reopened(replace(parts[0], task="act"), parts[1]))
+_stopped = st.tuples(words, words, st.none() | names, some_outputs, partials).map(lambda parts: Stopped(*parts))
+_failed = st.tuples(words, words, st.none() | names, some_outputs).map(lambda parts: Failed(*parts))
+_counts, _closings = st.integers(0, 3), st.sampled_from([InterruptStatus.ANSWERED, InterruptStatus.REJECTED])
+_some_entry, _some_frontier = st.none() | entries, st.none() | frontiers
+_choice = st.integers(0, 5)
+
+
+def _step(draw: st.DrawFn, run: Run) -> Fact:
+    choice = draw(_choice)
+    if choice == 0:
+        return draw(_recorded)
+    if choice == 1:
+        return draw(_reopened)
+    ran = tuple((draw(names), f"n{index}", ops) for index, ops in enumerate(changes(draw, run.values, draw(_counts))))
+    return Stepped(ran, draw(frontiers), **(draw(_rest_of_step) or {}))
 
 
 def closed(record: InterruptRecord, status: InterruptStatus) -> InterruptRecord:
@@ -215,42 +226,36 @@ def closed(record: InterruptRecord, status: InterruptStatus) -> InterruptRecord:
     return replace(record, status=status, version=record.version + 1, answer="x", answered_by="al", answered_at=at)
 
 
-@st.composite
-def _answered(draw: st.DrawFn, run: Run) -> Answered:
-    record = draw(st.sampled_from(run.details.interrupts))
-    status = draw(st.sampled_from([InterruptStatus.ANSWERED, InterruptStatus.REJECTED]))
-    frontier = draw(st.none() | frontiers)
-    return Answered(closed(record, status), draw(st.none() | entries), frontier, draw(changes(run.values))[0])
+def _answer(draw: st.DrawFn, run: Run) -> Fact:
+    record = closed(draw(st.sampled_from(run.details.interrupts)), draw(_closings))
+    return Answered(record, draw(_some_entry), draw(_some_frontier), changes(draw, run.values)[0])
 
 
-@st.composite
+def _begin(draw: st.DrawFn, ops: tuple[Op, ...]) -> Fact:
+    if draw(_choice) == 0:
+        return Forked(draw(words), 7, draw(runs), ops)
+    return Started(draw(words), ops, draw(frontiers), draw(words))
+
+
 def following(draw: st.DrawFn, run: Run) -> Fact:
     """Return a fact that may come next."""
+    moves = [move for move in TRANSITIONS[run.status] if move is not Move.ANSWER or run.details.interrupts]
+    move = draw(st.sampled_from([*moves, Move.PROGRESS, Move.PROGRESS] if Move.PROGRESS in moves else moves))
+    if move is Move.PROGRESS:
+        return _step(draw, run)
+    if move is Move.ANSWER:
+        return _answer(draw, run)
+    if move in (Move.PAUSE_BEFORE, Move.PAUSE_AFTER):
+        return Paused(InterruptKind.AFTER if move is Move.PAUSE_AFTER else InterruptKind.NODE, *draw(_pause))
+    if move in (Move.STOP, Move.FAIL, Move.COMPLETE):
+        return draw(_stopped) if move is Move.STOP else draw(_failed) if move is Move.FAIL else Completed()
     new = () if run.sequence else tuple(SCHEMA.default_ops())
-    ops = ordered((*new, *draw(changes(SCHEMA.apply(run.values, new)))[0]))
-    possible: dict[Move, list[st.SearchStrategy[Any]]] = {
-        Move.START: [st.builds(Started, words, st.just(ops), frontiers, words)],
-        Move.PROGRESS: [
-            *[_stepped(run)] * 4,
-            st.builds(TaskRecorded, names, names, st.integers(0, 3), entries),
-            st.builds(Reopened, records.filter(lambda record: record.task is not None), words),
-        ],
-        Move.PAUSE_BEFORE: [
-            st.builds(Paused, st.just(InterruptKind.NODE), names, words, some_records, some_outputs),
-        ],
-        Move.PAUSE_AFTER: [st.builds(Paused, st.just(InterruptKind.AFTER), names, words, some_records)],
-        Move.ANSWER: [_answered(run)] if run.details.interrupts else [],
-        Move.RESUME: [st.builds(Resumed, words, st.just(ops))],
-        Move.STOP: [st.builds(Stopped, words, words, st.none() | names, some_outputs, partials)],
-        Move.COMPLETE: [st.just(Completed())],
-        Move.FAIL: [st.builds(Failed, words, words, st.none() | names, some_outputs)],
-        Move.UPDATE: [st.builds(Updated, st.just(ops))],
-        Move.REPOSITION: [st.builds(Updated, st.just(ops), names, frontiers)],
-    }
-    choices = [one for move in TRANSITIONS[run.status] for one in possible[move]]
-    if not run.sequence:
-        choices.append(st.builds(Forked, words, st.integers(1, 99), runs, st.just(ops)))
-    return draw(st.one_of(choices))
+    ops = ordered((*new, *changes(draw, SCHEMA.apply(run.values, new))[0]))
+    if move is Move.START:
+        return _begin(draw, ops) if not run.sequence else Started(draw(words), ops, draw(frontiers), draw(words))
+    if move is Move.RESUME:
+        return Resumed(draw(words), ops)
+    return Updated(ops) if move is Move.UPDATE else Updated(ops, draw(names), draw(frontiers))
 
 
 @st.composite
@@ -258,7 +263,7 @@ def journals(draw: st.DrawFn, max_size: int = 14) -> list[Fact]:
     """Return the facts of a thread."""
     run, facts = Run("t"), list[Fact]()
     for _ in range(draw(st.integers(1, max_size))):
-        facts.append(draw(following(run)))
+        facts.append(following(draw, run))
         run = evolve(SCHEMA, run, facts[-1])
     return facts
 

@@ -12,7 +12,6 @@ from taf import AgentState, CompiledGraph, Context, StateGraph
 from taf.checkpointer.base import BaseCheckpointer
 from taf.state.reducers import append
 
-
 CONFIG = {"thread_id": "t"}
 LEGAL = {"idle", "running", "interrupted_before", "interrupted_after", "stopped", "completed", "error"}
 

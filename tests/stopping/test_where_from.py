@@ -140,11 +140,11 @@ async def test_from_another_app_the_answer_names_what_is_still_at_it(
             except asyncio.CancelledError:
                 continue
 
-    async with asyncio.timeout(20), slow_chain(store, stubborn, stop_grace=0.05) as app:
-        async with slow_chain(reopen(), stubborn) as other:
-            running = asyncio.create_task(app.ainvoke({}, CONFIG))
-            await entered.wait()
-            answer = await other.astop(CONFIG)
-            await running
-            assert (answer["ok"], answer["status"], answer["unwinding"]) == (True, "stopped", ["slow"])
-            let_go.set()
+    app, other = slow_chain(store, stubborn, stop_grace=0.05), slow_chain(reopen(), stubborn)
+    async with asyncio.timeout(20), app, other:
+        running = asyncio.create_task(app.ainvoke({}, CONFIG))
+        await entered.wait()
+        answer = await other.astop(CONFIG)
+        await running
+        assert (answer["ok"], answer["status"], answer["unwinding"]) == (True, "stopped", ["slow"])
+        let_go.set()

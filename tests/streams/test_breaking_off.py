@@ -47,6 +47,16 @@ def leaks() -> Iterator[None]:
             assert not thread.is_alive(), thread
 
 
+async def fails_reading(app: Any) -> None:
+    async for _ in app.astream({}, CONFIG):
+        raise ValueError("mine")
+
+
+def fails_reading_sync(app: Any) -> None:
+    for _ in app.stream({}, CONFIG):
+        raise ValueError("mine")
+
+
 async def until_alone() -> None:
     """Wait until no task but this one is left."""
     async with asyncio.timeout(5):
@@ -75,8 +85,7 @@ async def test_a_break_stops_the_run(store: BaseCheckpointer, graph: StateGraph)
 async def test_an_error_of_the_reader_stops_the_run(store: BaseCheckpointer, graph: StateGraph) -> None:
     async with asyncio.timeout(10), graph.compile(store) as app:
         with pytest.raises(ValueError, match="mine"):
-            async for _ in app.astream({}, CONFIG):
-                raise ValueError("mine")
+            await fails_reading(app)
         assert await stopped(app)
         await until_alone()
 
@@ -140,8 +149,7 @@ def test_a_break_out_of_a_sync_stream_stops_the_run(store: BaseCheckpointer, gra
 def test_an_error_of_the_reader_of_a_sync_stream_stops_the_run(store: BaseCheckpointer, graph: StateGraph) -> None:
     with graph.compile(store) as app:
         with pytest.raises(ValueError, match="mine"):
-            for _ in app.stream({}, CONFIG):
-                raise ValueError("mine")
+            fails_reading_sync(app)
         assert app.get_state(CONFIG).status is ExecutionStatus.STOPPED
 
 

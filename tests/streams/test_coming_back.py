@@ -52,7 +52,7 @@ def shop(store: BaseCheckpointer, **options: Any) -> Any:
     return graph.add_edge("work", END).compile(store, interrupt_after=["fill"], **options)
 
 
-async def a_life(app: Any, *, stop_entered: bool = True) -> None:
+async def a_life(app: Any) -> None:
     """Most of what can happen to a thread."""
     await app.ainvoke({"messages": [Message.text_message("hi")]}, CONFIG)
     await app.ainvoke({}, CONFIG)
@@ -109,11 +109,8 @@ async def test_a_reader_gets_one_run_alone(store: BaseCheckpointer) -> None:
     async with asyncio.timeout(20), shop(store) as app:
         await app.ainvoke({}, {**CONFIG, "run_id": "one"})
         await app.ainvoke({}, {**CONFIG, "run_id": "two"})
-        assert [event.event_type for event in await replay(app, run_id="two")] == [
-            "answered",
-            "resumed",
-            "interrupted",
-        ] or {event.run_id for event in await replay(app, run_id="two")} == {"two"}
+        everything = await replay(app)
+        assert await replay(app, run_id="two") == [event for event in everything if event.run_id == "two"] != []
         assert await replay(app, run_id="three") == []
 
 
@@ -174,7 +171,7 @@ async def test_a_follower_ends_with_its_app(store: BaseCheckpointer) -> None:
         following = asyncio.create_task(replay(app, follow=True))
         await asyncio.sleep(0.01)
         await app.aclose()
-        assert [event.event_type for event in await following][0] == "started"
+        assert (await following)[0].event_type == "started"
 
 
 def test_a_sync_follower_can_be_left(store: BaseCheckpointer) -> None:

@@ -41,12 +41,21 @@ async def test_the_same_object_is_raised_with_where_it_was(store: BaseCheckpoint
         assert (await app.aget_state(CONFIG)).status is ExecutionStatus.ERROR
 
 
+async def collect(app: Any, events: list[Any]) -> None:
+    async for event in app.astream({}, CONFIG):
+        events.append(event)
+
+
+def collect_sync(app: Any, events: list[Any]) -> None:
+    for event in app.stream({}, CONFIG):
+        events.append(event)
+
+
 async def test_the_error_is_told_before_it_is_raised(store: BaseCheckpointer) -> None:
     events: list[Any] = []
     async with asyncio.timeout(10), StateGraph().add_node("bad", fails).compile(store) as app:
         with pytest.raises(Mine):
-            async for event in app.astream({}, CONFIG):
-                events.append(event)
+            await collect(app, events)
         assert [event.event_type for event in events] == ["started", "error"]
         assert (events[-1].node_name, events[-1].data) == ("bad", {"error": "Mine", "message": "of the node"})
         assert events[-1].content == "Mine: of the node"
@@ -56,9 +65,8 @@ def test_the_error_is_told_before_it_is_raised_by_a_sync_stream(store: BaseCheck
     events: list[Any] = []
     with StateGraph().add_node("bad", fails).compile(store) as app:
         with pytest.raises(Mine):
-            for event in app.stream({}, CONFIG):
-                events.append(event.event_type)
-        assert events == ["started", "error"]
+            collect_sync(app, events)
+        assert [event.event_type for event in events] == ["started", "error"]
 
 
 async def test_an_error_that_comes_again_keeps_one_note_for_each_run(store: BaseCheckpointer) -> None:

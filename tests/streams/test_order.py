@@ -115,7 +115,11 @@ async def test_a_question_is_told_as_a_pause_in_its_node(store: BaseCheckpointer
     async with asyncio.timeout(10), StateGraph(Trail).add_node(ask).compile(store) as app:
         event = (await told(app, side, {}))[-1]
         assert (event.event_type, event.node_name, event.content) == ("interrupted", "ask", "Really?")
-        assert (event.data["interrupted"], event.data["data"], event.metadata["status"]) == ("node", {"x": 1}, "Really?")
+        assert (event.data["interrupted"], event.data["data"], event.metadata["status"]) == (
+            "node",
+            {"x": 1},
+            "Really?",
+        )
 
 
 async def test_a_stop_is_an_event_of_its_own(store: BaseCheckpointer) -> None:

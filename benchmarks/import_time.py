@@ -1,0 +1,31 @@
+"""CPU milliseconds of ``import taf`` beyond ``import pydantic, anyio``, each in a fresh interpreter."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+
+PROGRAM = """
+import time
+begin = time.process_time()
+import pydantic, anyio
+middle = time.process_time()
+import taf
+end = time.process_time()
+print((middle - begin) * 1e3, (end - middle) * 1e3)
+"""
+
+
+def main() -> None:
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}  # or it times the compiler
+    command = [sys.executable, "-c", PROGRAM]
+    runs = [subprocess.run(command, capture_output=True, text=True, check=True, env=environment) for _ in range(16)]
+    pairs = [tuple(map(float, run.stdout.split())) for run in runs[1:]]  # the first one compiles
+    base, beyond = (statistics.median(column) for column in zip(*pairs, strict=True))
+    print(f"pydantic and anyio {base:.0f} ms, taf {beyond:.0f} ms beyond them (median of {len(pairs)})")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,95 @@
+"""Whatever bytes a store holds, decoding them gives a value or an error of ours, does nothing else, and ends soon."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from taf.checkpointer.base import Record, Snapshot, ThreadKey
+from taf.checkpointer.encoding import FACTS, FactCodec
+from taf.checkpointer.journal import Journal
+from taf.checkpointer.memory import InMemoryCheckpointer
+from taf.errors import TafError
+from taf.serialization import MAX_ROW_BYTES, dumps
+from taf.state.facts import Fact
+from tests.state.journals import SCHEMA, journals
+
+CODEC = FactCodec(SCHEMA)
+slow = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+kinds = st.sampled_from(sorted(FACTS)) | st.just("unheard_of")
+junk = st.recursive(
+    st.none() | st.booleans() | st.integers(-2, 5) | st.sampled_from(["set", "append", "put", "count", "items", "a"]),
+    lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.sampled_from(["a", "id", "count"]), inner),
+    max_leaves=15,
+)
+
+pieces = st.sampled_from([b"", b"0", b"null", b"[]", b'"', b"-1", b"{}", b"\\ud800", b"1e999", b"\xff", b"true"])
+
+
+def decode_or_refuse(kind: str, body: bytes, items: bytes | None) -> None:
+    try:
+        CODEC.decode(kind, body, items)
+    except ValueError:
+        return
+
+
+@settings(max_examples=400, deadline=None)
+@given(kinds, st.binary(max_size=60) | junk.map(dumps), st.none() | st.binary(max_size=60) | junk.map(dumps))
+def test_any_bytes_give_a_fact_or_a_value_error(kind: str, body: bytes, items: bytes | None) -> None:
+    decode_or_refuse(kind, body, items)
+
+
+@slow
+@given(journals(max_size=5), st.data())
+def test_valid_bytes_with_a_few_changed_give_a_fact_or_a_value_error(facts: list[Fact], data: st.DataObject) -> None:
+    kind, body, items = CODEC.encode(facts[-1])
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(0, len(body) - 1))
+        piece = data.draw(pieces)
+        body = body[:at] + piece + body[at + data.draw(st.integers(0, 3)) :]
+    decode_or_refuse(kind, body, items)
+    decode_or_refuse(data.draw(kinds), body, items)
+    decode_or_refuse(kind, body, body)
+
+
+@slow
+@given(journals(max_size=5), st.data())
+def test_a_valid_row_with_one_value_exchanged_gives_a_fact_or_a_value_error(
+    facts: list[Fact], data: st.DataObject
+) -> None:
+    kind, body, items = CODEC.encode(facts[-1])
+    tree = [json.loads(body), json.loads(items or b"[]")]
+    holder: Any = tree
+    while isinstance(holder, list | dict) and holder:
+        places = list(range(len(holder))) if isinstance(holder, list) else sorted(holder)
+        place = data.draw(st.sampled_from(places))
+        if not holder[place] or not isinstance(holder[place], list | dict) or data.draw(st.integers(0, 3)) == 0:
+            holder[place] = data.draw(junk)
+            break
+        holder = holder[place]
+    decode_or_refuse(kind, dumps(tree[0]), dumps(tree[1]))
+
+
+@pytest.mark.parametrize(
+    "items",
+    [
+        b'[[0,"set","items",[' + b"0," * 2_000_000 + b"0],[" + b'[[],"tuple"],' * 200_000 + b'[[],"tuple"]]]]',
+        b"[" * MAX_ROW_BYTES,
+        b'[[0,"append","grown",[' + b'"1",' * 2_000_000 + b"1]]]",
+        b'[[0,"append","grown",[' + b'"x",' * 2_000_000 + b"1]]]",
+    ],
+    ids=["many marks", "deep", "numbers as text", "no numbers"],
+)
+def test_a_large_hostile_row_is_refused_or_read_in_bounded_time(items: bytes) -> None:
+    began = time.perf_counter()
+    decode_or_refuse("updated", b"[[],null,null]", items)
+
+    assert time.perf_counter() - began < 5

@@ -1,0 +1,215 @@
+"""Breaks a journey off at every point of every commit, each time in a process of its own; another one goes on.
+
+Run as ``python -m tests.crash.faults FOLDER FAULT``. It prints how many points were tried as JSON, or fails and says at
+which point what did not hold. The processes are forked from one that has no threads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import sys
+import threading
+from collections import Counter
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from taf.checkpointer import SqliteCheckpointer
+from taf.errors import TafError
+from tests.crash.journey import INNER_STEPS, STEPS, TWICE, Files, build, committed, go_on, journal
+
+NEVER = 10**9
+Fault = Callable[[], None]
+
+
+class Points:
+    """Counts the points of the writer's commits: before each transaction, at its end, and behind its COMMIT."""
+
+    def __init__(self, at: int) -> None:
+        self.seen, self._at = 0, at
+        self.fault: Fault = lambda: None
+
+    def hook(self) -> None:
+        points = self
+
+        class Hooked(sqlite3.Connection):
+            def execute(self, statement: str, *given: Any) -> sqlite3.Cursor:
+                points.reach(statement in ("BEGIN IMMEDIATE", "COMMIT"))
+                cursor = super().execute(statement, *given)
+                points.reach(statement == "COMMIT")
+                return cursor
+
+        connect: Any = sqlite3.connect
+        sqlite3.connect = lambda *args, **options: connect(*args, **options, factory=Hooked)  # type: ignore[assignment]
+
+    def reach(self, is_point: bool) -> None:
+        if is_point and threading.current_thread().name == "taf-sqlite-writer":
+            self.seen += 1
+            if self.seen == self._at:
+                self.fault()
+
+
+def store_of(files: Files) -> SqliteCheckpointer:
+    # What a killed process wrote is there without waiting for the disk.
+    return SqliteCheckpointer(files.db, synchronous="NORMAL")
+
+
+# --- the journey that is broken off ---
+
+
+def kill() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def fail() -> None:
+    raise sqlite3.OperationalError("disk I/O error")
+
+
+async def travel(files: Files, points: Points, fault: str) -> None:
+    """Go until the fault, and say "end" if there was none. ``fault`` with "stay" goes on in this process behind it."""
+    loop, me = asyncio.get_running_loop(), asyncio.current_task()
+    assert me is not None
+
+    def cancel_all() -> None:
+        for one in asyncio.all_tasks(loop):
+            one.cancel()
+
+    kind, _, where = fault.partition(", ")
+    points.fault = {
+        "kill": kill,
+        "raise": fail,
+        "cancel": lambda: loop.call_soon_threadsafe(me.cancel) and None,
+        "cancel all": lambda: loop.call_soon_threadsafe(cancel_all) and None,
+        "none": lambda: None,
+    }[kind]
+    points.hook()
+    store = store_of(files)
+    try:
+        app = build(store, files)
+        with suppress(TafError, asyncio.CancelledError):
+            await go_on(app, files)
+        if where == "stay":
+            me.uncancel()
+            await end(app, files)
+        if where != "stay":
+            await app.aclose()
+    finally:
+        store.close()
+
+
+async def end(app: Any, files: Files) -> None:
+    """Go on to the end, and write down what was there before and what is then."""
+    ran = files.lines("ledger")
+    known = await committed(app)
+    state = await go_on(app, files)
+    after = files.lines("ledger")[len(ran) :]
+    files.write("end", {"state": state, "known": known, "before": ran, "after": after, "events": await journal(app)})
+
+
+async def inherit(files: Files) -> None:
+    async with store_of(files) as store, build(store, files) as app:
+        await end(app, files)
+
+
+# --- what has to hold ---
+
+
+def check(files: Files, plain: dict[str, Any]) -> None:
+    """Compare a journey that was broken off with an undisturbed one."""
+    (found,) = files.lines("end")
+    assert found["state"] == plain["state"], found["state"]
+    repeated = set(found["after"]) & (set(found["known"]) - TWICE.keys())
+    assert not repeated, f"{repeated} ran again, and was committed"
+    tasks = {f"task {name}" for name in found["known"]} & set(found["after"])
+    assert not tasks, f"{tasks} ran again, and was recorded"
+    excess = Counter(found["before"] + found["after"])
+    excess.subtract(plain["before"] + plain["after"])
+    assert set(excess.values()) <= {0, 1}, excess
+    more = {name for name, times in excess.items() if times and not name.startswith("task ")}
+    assert any(more <= step for step in [*STEPS, *INNER_STEPS]), f"{more} ran once more than they should"
+    assert sum(name.startswith("task ") and times for name, times in excess.items()) <= 1, excess
+    questions = {tuple(question) for question in files.lines("questions")}
+    assert len(questions) == len({reason for reason, _ in questions}) == plain["questions"], questions
+    for events in files.lines("events"):
+        assert events == found["events"][: len(events)], "what was read is not how it began"
+    told = files.lines("told")
+    assert set(told) <= set(found["events"]), "something was told that is not on record"
+    assert len(told) == len(set(told)), "something was told twice"
+
+
+# --- processes ---
+
+
+def in_child(work: Callable[[], Coroutine[Any, Any, None]]) -> int:
+    if not (child := os.fork()):
+        status = 1
+        try:
+            asyncio.run(work())
+            status = 0
+        finally:
+            os._exit(status)
+    return os.waitpid(child, 0)[1]
+
+
+def fresh(folder: Path) -> Files:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    return Files(folder)
+
+
+def undisturbed(folder: Path) -> dict[str, Any]:
+    """Make the journey at one go: how it ends, and how many commits it takes as the store's callers count."""
+    files = fresh(folder)
+    calls = []
+
+    async def counted() -> None:
+        for name in ("acquire", "append"):
+
+            def count(self: Any, *args: Any, original: Any = getattr(SqliteCheckpointer, name), **options: Any) -> Any:
+                calls.append(1)
+                return original(self, *args, **options)
+
+            setattr(SqliteCheckpointer, name, count)
+        await inherit(files)
+        files.write("calls", len(calls))
+
+    assert in_child(counted) == 0
+    (plain,) = files.lines("end")
+    reasons = {reason for reason, _ in files.lines("questions")}
+    return {**plain, "calls": files.lines("calls")[0], "questions": len(reasons)}
+
+
+def try_each(folder: Path, fault: str) -> dict[str, int]:
+    plain = undisturbed(folder)
+    at = fired = 0
+    is_last = False
+    while not is_last:
+        at += 1
+        files, points = fresh(folder), Points(at)
+
+        async def broken(files: Files = files, points: Points = points) -> None:
+            await travel(files, points, fault)
+            files.write("seen", points.seen)
+
+        status = in_child(broken)
+        seen = files.lines("seen")
+        assert os.WIFSIGNALED(status) == (not seen), f"{fault} at {at}: status {status}"
+        is_last = bool(seen) and seen[0] < at
+        fired += not is_last
+        if not files.lines("end"):
+            assert in_child(lambda files=files: inherit(files)) == 0, f"{fault} at {at}: it cannot go on"
+        try:
+            check(files, plain)
+        except AssertionError as error:
+            raise AssertionError(f"{fault} at {at}: {error}") from error
+    return {"points": fired, "calls": plain["calls"]}
+
+
+if __name__ == "__main__":
+    print(json.dumps(try_each(Path(sys.argv[1], "now"), sys.argv[2])))
