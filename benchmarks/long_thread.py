@@ -1,4 +1,4 @@
-"""A turn on a thread of 10,000 messages, against a turn on one of 10: what a step costs must not grow with its thread."""
+"""A turn on a thread of 10,000 messages against one on a thread of 10: a step must not cost more on a long thread."""
 
 from __future__ import annotations
 

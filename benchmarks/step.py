@@ -38,7 +38,8 @@ async def measure(store: BaseCheckpointer | None) -> float:
 
 
 async def main() -> None:
-    print(f"default store {await measure(None):.1f} µs, InMemoryCheckpointer {await measure(InMemoryCheckpointer()):.1f} µs")
+    own, given = await measure(None), await measure(InMemoryCheckpointer())
+    print(f"a step: default store {own:.1f} µs, InMemoryCheckpointer {given:.1f} µs")
 
 
 if __name__ == "__main__":

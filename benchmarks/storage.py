@@ -8,13 +8,15 @@ import tempfile
 from pathlib import Path
 from typing import Annotated, Any
 
+from pydantic import Field
+
 from taf import END, AgentState, SqliteCheckpointer, StateGraph
 
 STEPS, ITEM = 400, 1000
 
 
 class Log(AgentState):
-    items: Annotated[list[str], operator.add] = []
+    items: Annotated[list[str], operator.add] = Field(default_factory=list[str])
 
 
 async def write(state: Log) -> dict[str, Any]:

@@ -101,11 +101,11 @@ class UpdateConflictError(StateError):
     """Two parallel nodes wrote one field in a way that cannot be merged."""
 
     def __init__(self, field: str, first: str, second: str, *, has_reducer: bool) -> None:
-        self.field, self.nodes = field, (first, second)
+        self.field, self.nodes, self.has_reducer = field, (first, second), has_reducer
         cure = (
             "one of them set it whole by returning the state; return {...} with what is new instead"
             if has_reducer
-            else f"it has no reducer; give it one, as in {field}: Annotated[list[...], append], or let one node write it"
+            else f"it has no reducer; give it one, as {field}: Annotated[list[...], append], or let one node write it"
         )
         super().__init__(f'"{first}" and "{second}" ran in one step and both wrote field "{field}": {cure}.')
 
@@ -161,7 +161,7 @@ class PauseSwallowedError(RunError):
     def __init__(self, node: str, question: str) -> None:
         self.node, self.question = node, question
         super().__init__(
-            f'Node "{node}" asked "{question}" and swallowed the pause. Let BaseException pass: catch Exception instead.'
+            f'Node "{node}" asked "{question}" and swallowed the pause. Let BaseException pass, catch only Exception.'
         )
 
 
@@ -206,7 +206,7 @@ class ThreadPausedError(ThreadError):
     def __init__(self, thread_id: str, reasons: Sequence[str]) -> None:
         self.thread_id, self.reasons = thread_id, tuple(reasons)
         super().__init__(
-            f'Thread "{thread_id}" is paused ({"; ".join(reasons)}). Answer it by resume(), cancel the pause by stop(), '
+            f'Thread "{thread_id}" is paused ({"; ".join(reasons)}). Answer it by resume(), cancel it by stop(), '
             'or pass while_paused="resume" or "supersede".'
         )
 
@@ -216,7 +216,7 @@ class NothingToResumeError(ThreadError):
 
     def __init__(self, thread_id: str, status: str) -> None:
         self.thread_id, self.status = thread_id, status
-        super().__init__(f'Thread "{thread_id}" is {status}: there is nothing to resume. Pass new input to start a pass.')
+        super().__init__(f'Thread "{thread_id}" is {status}: nothing is there to resume. New input starts a pass.')
 
 
 class UnknownThreadError(ThreadError):
@@ -247,7 +247,7 @@ class GraphChangedError(ThreadError):
     """The thread is at a place that the graph, or its state model, no longer has."""
 
     def __init__(self, thread_id: str, what: str, cure: str) -> None:
-        self.thread_id, self.what = thread_id, what
+        self.thread_id, self.what, self.cure = thread_id, what, cure
         super().__init__(f'Thread "{thread_id}" does not fit this graph: {what}. {cure}')
 
 
@@ -312,7 +312,7 @@ class StoreUnavailableError(CheckpointerError):
     """The store could not be reached or could not write; nothing was half-written."""
 
     def __init__(self, what: str, why: object) -> None:
-        self.what = what
+        self.what, self.why = what, why
         super().__init__(f"The checkpointer could not {what}: {why}")
 
 
@@ -320,7 +320,7 @@ class StoreCorruptError(CheckpointerError):
     """What the store holds cannot be read back."""
 
     def __init__(self, thread_id: str, sequence: int | None, why: object) -> None:
-        self.thread_id, self.sequence = thread_id, sequence
+        self.thread_id, self.sequence, self.why = thread_id, sequence, why
         where = f", record {sequence}," if sequence is not None else ""
         super().__init__(f'What is stored of thread "{thread_id}"{where} cannot be read: {why}')
 
@@ -336,6 +336,7 @@ class OutsideNodeError(TafError):
     """A function that belongs inside a node was called where no node runs."""
 
     def __init__(self, what: str) -> None:
+        self.what = what
         super().__init__(f"{what}() was called where no node is running. Call it from a node's function.")
 
 

@@ -3,7 +3,7 @@
 A thread is its journal, an append-only list of records with sequences that never repeat. A store promises:
 
 * ``append`` is one transaction: the fence is checked, the records, the interrupts and the snapshot are written and the
-  signals acknowledged, or nothing is. It refuses a writer whose epoch is not the thread's, or that expects another head.
+  signals acknowledged, or nothing is. It refuses a writer whose epoch is not the thread's, or who expects another head.
 * ``acquire`` gives a thread to one owner at a time, under an epoch that is higher than all before it. A thread is
   free when its owner released it or is dead: gone, or silent for longer than its lease.
 * What was acknowledged by a returned ``append`` is there after a crash, if the store keeps anything at all.

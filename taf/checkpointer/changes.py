@@ -58,14 +58,14 @@ class ChangeCodec:
                 return (kind, name, channel.items.decode(packed, marks))
             if kind == "put":
                 return (kind, name, (packed[0], channel.items.decode(packed[1], marks)[0]))
-            value = channel.codec.decode(packed, marks)
+            found: Op = (kind, name, channel.codec.decode(packed, marks))
         except ValueError as error:
             raise Mismatch(name, error) from error
-        if kind == "merge" and type(value) is not dict:
+        if kind == "merge" and type(found[2]) is not dict:
             raise Mismatch(name, "it was a dict")
         if kind not in ("set", "merge"):
             raise ValueError(f"unknown change {kind!r}")
-        return (kind, name, value)
+        return found
 
     def _is_known(self, name: str) -> bool:
         return name in self.schema.channels or self.schema.is_open

@@ -75,7 +75,8 @@ class SnapshotCodec:
             yield from self._portions("append", name, value.to_list())
         elif type(value) is dict and self._schema.channel(name).style == "merge":
             yield dumps([self._codec.op(("set", name, {}))])
-            yield from self._portions("merge", name, list(value.items()))  # pyright: ignore[reportUnknownArgumentType]
+            entries: dict[Any, Any] = value
+            yield from self._portions("merge", name, list(entries.items()))
         else:
             yield dumps([self._codec.op(("set", name, value))])
 

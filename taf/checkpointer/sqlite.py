@@ -130,18 +130,15 @@ class SqliteCheckpointer(BaseCheckpointer):
                 self._machinery.pulse.drop(key, lease.epoch, only=lease)
 
         def work(connection: sqlite3.Connection) -> Grant | None:
-            return self._acquire(connection, key, lease_seconds, known, create, held)
+            grant = self._acquire(connection, key, lease_seconds, known, create)
+            lease = None if grant is None else self._machinery.pulse.lease(key, grant.epoch)
+            held.extend(() if lease is None else [lease])
+            return grant
 
         return await self._writer.run(f'acquire thread "{key.thread}"', work, after, undo=undo)
 
     def _acquire(
-        self,
-        connection: sqlite3.Connection,
-        key: ThreadKey,
-        seconds: float,
-        known: Known | None,
-        create: bool,
-        held: list[Lease],
+        self, connection: sqlite3.Connection, key: ThreadKey, seconds: float, known: Known | None, create: bool
     ) -> Grant | None:
         state = rows.find(connection, key)
         if state is not None and self._is_owned(key, state):
@@ -158,8 +155,7 @@ class SqliteCheckpointer(BaseCheckpointer):
         epoch = rows.claim(connection, state.thread, rows.Claim(owner, lease_end(seconds), machinery.boot))
         # Held at once, and not after the commit: the next job of this transaction may want the same thread.
         place = Place(state.thread, state.revision)
-        held.append(Lease(state.thread, epoch, owner, seconds, place))
-        machinery.pulse.hold(key, held[-1])
+        machinery.pulse.hold(key, Lease(state.thread, epoch, owner, seconds, place))
         return Grant(epoch, found)
 
     def _is_owned(self, key: ThreadKey, state: rows.ThreadState) -> bool:

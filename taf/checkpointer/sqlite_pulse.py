@@ -80,7 +80,7 @@ class Pulse:
         """Stop renewing a lease, and return it if it was held. ``only``: not another one of the same epoch."""
         with self._condition:
             lease = self.lease(key, epoch)
-            if lease is not None and only in (None, lease):
+            if lease is not None and (only is None or lease is only):
                 del self._leases[key]
             return lease
 

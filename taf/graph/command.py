@@ -38,5 +38,5 @@ class Command:
 
 def destinations(goto: Any) -> list[Destination] | None:
     """Return a goto as a list, or None when it is not made of names and ``Send``s."""
-    found = list(goto) if isinstance(goto, list | tuple | set | frozenset) else [goto]
+    found: list[Any] = [*goto] if isinstance(goto, list | tuple | set | frozenset) else [goto]
     return found if all(isinstance(one, str | Send) for one in found) else None

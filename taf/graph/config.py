@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from taf.errors import ConfigError
 from taf.ids import new_id
@@ -59,18 +59,18 @@ def read_config(config: Mapping[str, Any] | None, *, needs_thread: bool = False)
 
     A missing ``thread_id`` is made up, unless the call is about a thread that has to be there.
     """
-    if config is None:
-        config = {}
-    if not isinstance(config, Mapping):
-        raise ConfigError(f'The config has to be a dict such as {{"thread_id": "t1"}}, not {config!r}.')
-    thread_id = _name(config, "thread_id")
+    given: Any = {} if config is None else config
+    if not isinstance(given, Mapping):
+        raise ConfigError(f'The config has to be a dict such as {{"thread_id": "t1"}}, not {given!r}.')
+    known = cast("Mapping[str, Any]", given)
+    thread_id = _name(known, "thread_id")
     if thread_id is None and needs_thread:
         raise ConfigError('This call needs config["thread_id"].')
     return RunConfig(
         thread_id or new_id(),
-        _name(config, "run_id") or new_id(),
-        _limit(config),
-        _name(config, "user_id"),
-        _name(config, "checkpoint_id"),
-        {key: value for key, value in config.items() if key not in _KNOWN},
+        _name(known, "run_id") or new_id(),
+        _limit(known),
+        _name(known, "user_id"),
+        _name(known, "checkpoint_id"),
+        {key: value for key, value in known.items() if key not in _KNOWN},
     )

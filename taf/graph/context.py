@@ -21,6 +21,7 @@ from taf.errors import (
 from taf.graph.answers import answer_adapter, why_invalid
 from taf.graph.config import RunConfig
 from taf.serialization import Codec
+from taf.state.copying import copy_value
 from taf.state.execution import ExecutionMeta
 from taf.state.facts import Entry, Task
 from taf.state.interrupts import QUESTION_ANSWERS, InterruptKind, InterruptRecord
@@ -171,10 +172,11 @@ class Context:
         if entry.kind == "reject":
             reason, by, goto = entry.value
             raise InterruptRejectedError(reason, by, goto)
+        value = copy_value(entry.value)  # the node may change its own, and the record is read again
         if adapter is None:
-            return entry.value
+            return value
         try:
-            return adapter.validate_python(entry.value)
+            return adapter.validate_python(value)
         except ValidationError as error:
             self.refused = AnswerRefused(position, why_invalid(error), question)
             self._call_out()
@@ -285,7 +287,7 @@ class Context:
 
     def _recorded(self, position: int, entry: Entry, name: str, codec: Codec) -> Any:
         self._same(position, entry, name, "task")
-        packed, marks = entry.value
+        packed, marks = copy_value(entry.value)  # it is unpacked in place, and read again at the next replay
         return codec.decode(packed, [(tuple(path), tag) for path, tag in marks])
 
     # -- telling before it is done -----------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import concurrent.futures
 import threading
 import weakref
@@ -32,7 +33,7 @@ class LoopThread:
         self._is_closing = False
         self.thread = threading.Thread(target=_serve, args=(self.loop,), name="taf sync calls", daemon=True)
         self.thread.start()
-        self._at_end = weakref.finalize(owner, self._end)
+        self._at_end = weakref.finalize(owner, self.end)
         _open.add(self)
 
     def post(self, callback: Callable[[], object]) -> None:
@@ -45,9 +46,9 @@ class LoopThread:
     def close(self) -> None:
         """Cancel what runs on the loop, and end it. Called from the loop itself, it does not wait for that."""
         self._at_end.detach()
-        self._end()
+        self.end()
 
-    def _end(self) -> None:
+    def end(self) -> None:
         with self._lock:
             if not self._is_closing:
                 self._is_closing = True
@@ -92,12 +93,13 @@ async def _cancel_all() -> None:
 
 def _end_all() -> None:
     for found in list(_open):
-        found._end()
+        found.end()
 
 
 # Python joins worker threads before it calls what is registered with atexit: a sync node that waits to be told to stop
 # would keep the process for ever.
-getattr(threading, "_register_atexit", lambda _: None)(_end_all)
+_register: Any = getattr(threading, "_register_atexit", atexit.register)
+_register(_end_all)
 
 
 def cross(post: Post, call: Coroutine[Any, Any, T]) -> T:

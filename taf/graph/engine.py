@@ -24,7 +24,7 @@ from taf.graph.context import Pause as LeftToAsk
 from taf.graph.halting import Halting
 from taf.graph.intake import Call, Intake
 from taf.graph.partials import event_of
-from taf.graph.plan import Finish, Pause, ReachLimit, RunNodes, plan, step, straight_on
+from taf.graph.plan import Decision, Finish, Pause, ReachLimit, RunNodes, plan, step, straight_on
 from taf.graph.routing import Routes
 from taf.graph.runner import NOTHING_LEFT, Runner, StepResult
 from taf.graph.runtime import Runtime
@@ -46,7 +46,7 @@ from taf.state.facts import (
     Task,
     TaskRecorded,
 )
-from taf.state.interrupts import InterruptKind, InterruptRecord, InterruptStatus
+from taf.state.interrupts import BREAKPOINT_ANSWERS, InterruptKind, InterruptRecord, InterruptStatus
 from taf.state.run import Run, replay
 from taf.state.schema import Values
 
@@ -56,8 +56,8 @@ Reader = Callable[[Sequence[Event], Run], None]
 class Engine(Halting):
     """Drives one run on one event loop.
 
-    ``reader`` gets the run's events as they are committed, with the run as it is then. ``parent`` is set in a subgraph: its partials go there,
-    and it is told to nobody else.
+    ``reader`` gets the run's events as they are committed, with the run as it is then. ``parent`` is set in a
+    subgraph: its partials go there, and it is told to nobody else.
     """
 
     def __init__(
@@ -93,7 +93,9 @@ class Engine(Halting):
         ledger = self._ledger = await journal.acquire(thread_id, lease_seconds=options.lease_seconds, create=create)
         if ledger is None:
             return None
-        unwatch = journal.store.watch(ledger.key, self._on_change, signals_only=True) if self.parent is None else _nothing
+        unwatch = _nothing
+        if self.parent is None:
+            unwatch = journal.store.watch(ledger.key, self._on_change, signals_only=True)
         try:
             facts = await self._taken_in(call, ledger)
             if self._detaching is not None:
@@ -161,14 +163,7 @@ class Engine(Halting):
             elif not await self._went_straight(ledger, result):
                 await self._take(ledger, StepResult((result,)))
             decision = plan(spec, ledger.run, limit)
-        if type(decision) is Pause:
-            ledger.stage(self._paused(ledger.run, decision))
-        elif type(decision) is Finish:
-            ledger.stage(Completed())
-        elif type(decision) is ReachLimit:
-            await self._fail(ledger, RecursionLimitError(limit, decision.next), None)
-        await self._save(ledger, release=True)
-        return ledger.run
+        return await self._rest(ledger, decision)
 
     async def _take(self, ledger: Ledger, result: StepResult) -> None:
         """Stage what came of a step. Raise what a node raised, once that is on record."""
@@ -228,9 +223,20 @@ class Engine(Halting):
 
     # -- how a run rests ---------------------------------------------------------------------------
 
+    async def _rest(self, ledger: Ledger, decision: Decision) -> Run:
+        """Pause or end the run, and give the thread back in the same transaction."""
+        if type(decision) is Pause:
+            ledger.stage(self._paused(ledger.run, decision))
+        elif type(decision) is Finish:
+            ledger.stage(Completed())
+        elif type(decision) is ReachLimit:
+            await self._fail(ledger, RecursionLimitError(self._limit, decision.next), None)
+        await self._save(ledger, release=True)
+        return ledger.run
+
     def _paused(self, run: Run, pause: Pause) -> Paused:
         records = tuple(
-            self._record(Question(gate.reason, gate.data, kind=pause.kind), gate.node, allowed=("approve", "reject", "edit"))
+            self._record(Question(gate.reason, gate.data, kind=pause.kind), gate.node, allowed=BREAKPOINT_ANSWERS)
             for gate in pause.gates
         )
         first = pause.gates[0]
@@ -240,7 +246,8 @@ class Engine(Halting):
         records = tuple(result.asked)
         first = (records or run.details.interrupts)[0]
         node = next((task.node for task in run.frontier if task.key == first.task), first.node)
-        return Paused(InterruptKind.NODE if first.is_question else InterruptKind.BEFORE, node, first.reason, records, tuple(result.outputs))
+        kind = InterruptKind.NODE if first.is_question else InterruptKind.BEFORE
+        return Paused(kind, node, first.reason, records, tuple(result.outputs))
 
     async def _reopen(self, ledger: Ledger, result: StepResult) -> None:
         """Take an answer back that the question's own type refused, and say so to the one who gave it."""
@@ -251,7 +258,8 @@ class Engine(Halting):
         again = replace(record, status=InterruptStatus.OPEN, version=record.version + 1, answer=None)
         again = replace(again, answered_by=None, answered_at=None)
         ledger.stage(Reopened(again, refused.why))
-        ledger.stage(Paused(InterruptKind.NODE, result.node or again.node, again.reason, (again,), tuple(result.outputs)))
+        node, finished = result.node or again.node, tuple(result.outputs)
+        ledger.stage(Paused(InterruptKind.NODE, node, again.reason, (again,), finished))
         await self._save(ledger, release=True)
         raise InvalidAnswerError(ledger.key.thread, record.id, refused.why)
 

@@ -44,7 +44,7 @@ from taf.state.messages import Message
 from taf.state.run import Run, evolve, without_ways_of
 from taf.state.schema import Values
 
-Decide: TypeAlias = Callable[[Any, InterruptRecord], HumanDecision | None | Awaitable[HumanDecision | None]]
+Decide: TypeAlias = Callable[[Any, InterruptRecord], HumanDecision | Awaitable[HumanDecision | None] | None]
 WhilePaused: TypeAlias = Literal["resume", "reject", "supersede"]
 Entering: TypeAlias = Callable[[Values], Awaitable[tuple[Task, ...]]]
 """Routes from START, on the values that the input led to."""

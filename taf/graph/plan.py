@@ -123,7 +123,11 @@ def straight_on(graph: GraphSpec, run: Run, output: Output) -> tuple[Task, ...] 
 
 
 def step(
-    graph: GraphSpec, run: Run, outputs: Sequence[Output], changes: Sequence[Sequence[Op]], routes: Sequence[tuple[Task, ...]]
+    graph: GraphSpec,
+    run: Run,
+    outputs: Sequence[Output],
+    changes: Sequence[Sequence[Op]],
+    routes: Sequence[tuple[Task, ...]],
 ) -> Stepped:
     """Return the fact of a step that is done: ``changes`` and ``routes`` belong to the outputs, one each."""
     ran = tuple((o.node, o.key, ops) for o, ops in zip(outputs, changes, strict=True))

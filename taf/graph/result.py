@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from pydantic import BaseModel
+
 from taf.state.execution import ExecutionStatus
 from taf.state.facts import Partial
 from taf.state.interrupts import InterruptRecord
@@ -141,9 +143,8 @@ class StateSnapshot:
     @property
     def values(self) -> dict[str, Any]:
         """The state's fields by name."""
-        return {name: getattr(self.state, name) for name in type(self.state).model_fields} | (
-            self.state.model_extra or {}
-        )
+        state: BaseModel = self.state
+        return {name: getattr(state, name) for name in type(state).model_fields} | (state.model_extra or {})
 
     @property
     def config(self) -> dict[str, Any]:

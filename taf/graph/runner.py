@@ -206,7 +206,8 @@ class Runner:
     def _goto(self, node: str, goto: Any) -> tuple[Task, ...]:
         targets = destinations(goto)
         if targets is None:
-            raise RunError(f'Node "{node}" returned Command(goto={goto!r}). Name a node, END, a Send, or a list of these.')
+            what = f'Node "{node}" returned Command(goto={goto!r})'
+            raise RunError(f"{what}. Name a node, END, a Send, or a list of these.")
         return self.spec.tasks(targets, f'Node "{node}"')
 
 

@@ -156,7 +156,7 @@ class StateGraph:
             **({} if clock is None else {"clock": clock}),
         )
         if multitask_strategy != "reject":
-            raise ConfigError(f'There is no multitask_strategy "{multitask_strategy}" yet; "reject" is the one there is.')
+            raise ConfigError(f'There is no multitask_strategy "{multitask_strategy}": "reject" is the one there is.')
         if checkpointer is not None and not isinstance(cast("object", checkpointer), BaseCheckpointer):
             raise ConfigError(f"The checkpointer has to be a BaseCheckpointer, not {checkpointer!r}.")
         spec = self._spec(_names(interrupt_before), _names(interrupt_after))

@@ -11,6 +11,7 @@ from typing import Any, Final, Literal, TypeAlias
 from taf.errors import ConfigError
 from taf.events import Event, EventType
 from taf.graph.active import ActiveRun
+from taf.graph.telling import messages_in
 from taf.state.messages import Message
 from taf.state.run import Run
 from taf.state.schema import StateSchema
@@ -92,5 +93,4 @@ def _parts(events: Sequence[Event], mode: str) -> Iterator[Any]:
             if isinstance(event.data["value"], Message):
                 yield event.data["value"]
         elif event.event_type is EventType.NODE_COMPLETED:
-            for value in event.data["update"].values():
-                yield from (item for item in value if isinstance(item, Message)) if isinstance(value, list) else ()
+            yield from messages_in(event.data["update"])

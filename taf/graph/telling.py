@@ -38,10 +38,7 @@ def events_of(thread_id: str, told: Iterable[Told]) -> list[Event]:
 
 def _events(thread_id: str, told: Told) -> list[Event]:
     record, fact = told
-    if isinstance(fact, Stepped):
-        parts = _stepped(fact)
-    else:
-        parts = [_PARTS[type(fact)](fact)]
+    parts = _stepped(fact) if isinstance(fact, Stepped) else [_PARTS[type(fact)](fact)]
     first = record.sequence - len(parts) + 1
     at = datetime.fromtimestamp(record.at, UTC)
     return [_event(thread_id, record, first + i, at, *part) for i, part in enumerate(parts)]
@@ -80,12 +77,18 @@ def update_of(ops: Sequence[Op]) -> dict[str, Any]:
     return update
 
 
+def messages_in(update: Mapping[str, Any]) -> list[Message]:
+    """Return the messages that an update brought."""
+    lists: list[list[Any]] = [value for value in update.values() if isinstance(value, list)]
+    return [item for items in lists for item in items if isinstance(item, Message)]
+
+
 def _stepped(fact: Stepped) -> list[Parts]:
     ahead = list(dict.fromkeys(task.node for task in fact.frontier))
     parts: list[Parts] = []
     for node, _, ops in fact.ran:
         update = update_of(ops)
-        said = [m for value in update.values() if isinstance(value, list) for m in value if isinstance(m, Message)]
+        said = messages_in(update)
         content = said[-1].text() if said else f"{node} completed"
         parts.append((EventType.NODE_COMPLETED, node, content, {"update": update, "next": ahead}))
     return parts or [(EventType.STATE_UPDATED, None, "", {"update": {}, "next": ahead})]
@@ -114,7 +117,7 @@ def _answered(fact: Answered) -> Parts:
 
 
 def _stopped(fact: Stopped) -> Parts:
-    partials = [{"node": p.node, "attempt": p.attempt, "key": p.key, "value": copy_value(p.value)} for p in fact.partials]
+    partials = [{**p._asdict(), "value": copy_value(p.value)} for p in fact.partials]
     data = {"reason": fact.reason, "partials": partials, "unwinding": list(fact.unwinding)}
     return EventType.STOPPED, fact.node, f"The run was stopped: {fact.reason}.", data
 

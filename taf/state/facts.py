@@ -19,7 +19,10 @@ class Task(NamedTuple):
 
 
 class Output(NamedTuple):
-    """What a node returned: the changes that it wants, before they are joined with the state. ``goto`` (None: its edges) comes from a ``Command``."""
+    """What a node returned: the changes that it wants, before they are joined with the state.
+
+    ``goto`` (None: its edges) comes from a ``Command``.
+    """
 
     key: str
     node: str

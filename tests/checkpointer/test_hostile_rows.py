@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -13,13 +14,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from taf.checkpointer.base import Record, Snapshot, ThreadKey
+from taf.checkpointer.base import InterruptRow, Stored
 from taf.checkpointer.encoding import FACTS, FactCodec
 from taf.checkpointer.journal import Journal
-from taf.checkpointer.memory import InMemoryCheckpointer
-from taf.errors import TafError
+from taf.errors import StoreCorruptError, TafError
 from taf.serialization import MAX_ROW_BYTES, dumps
 from taf.state.facts import Fact
+from tests.checkpointer.audited_decoding import Holding
+from tests.checkpointer.rows import stored_of
 from tests.state.journals import SCHEMA, journals
 
 CODEC = FactCodec(SCHEMA)
@@ -93,3 +95,86 @@ def test_a_large_hostile_row_is_refused_or_read_in_bounded_time(items: bytes) ->
     decode_or_refuse("updated", b"[[],null,null]", items)
 
     assert time.perf_counter() - began < 5
+
+
+# -- whole threads ---------------------------------------------------------------------------------
+
+
+def read_or_refuse(stored: Stored) -> None:
+    store = Holding()
+    store.stored = stored
+    try:
+        asyncio.run(Journal(store, SCHEMA, tenant="", clock=float).read("t"))
+    except TafError:
+        return
+
+
+@slow
+@given(journals(max_size=6), st.data())
+def test_a_thread_with_any_row_exchanged_is_read_or_refused(facts: list[Fact], data: st.DataObject) -> None:
+    stored = stored_of(facts, cut=data.draw(st.none() | st.integers(1, len(facts))))
+    bad = data.draw(st.binary(max_size=30) | junk.map(dumps))
+    places = ["tail"] * bool(stored.tail) + ["items"] * bool(stored.items) + ["part"] * (stored.snapshot is not None)
+    place = data.draw(st.sampled_from(places))
+    if place == "tail":
+        tail = list(stored.tail)
+        at = data.draw(st.integers(0, len(tail) - 1))
+        tail[at] = tail[at]._replace(**{data.draw(st.sampled_from(["body", "items"])): bad})
+        stored = stored._replace(tail=tail)
+    elif place == "items":
+        items = list(stored.items)
+        at = data.draw(st.integers(0, len(items) - 1))
+        items[at] = (items[at][0], bad)
+        stored = stored._replace(items=items)
+    elif stored.snapshot is not None:
+        parts = list(stored.snapshot.parts)
+        parts[data.draw(st.integers(0, len(parts) - 1))] = bad
+        stored = stored._replace(snapshot=stored.snapshot._replace(parts=tuple(parts)))
+    read_or_refuse(stored)
+
+
+@slow
+@given(journals(max_size=6), st.data())
+def test_a_thread_with_rows_lost_doubled_or_moved_is_refused(facts: list[Fact], data: st.DataObject) -> None:
+    stored = stored_of(facts)
+    tail = list(stored.tail)
+    at = data.draw(st.integers(0, len(tail) - 1))
+    how = data.draw(st.sampled_from(["lost", "doubled", "head"]))
+    if how == "lost":
+        del tail[at]
+    elif how == "doubled":
+        tail.insert(at, tail[at])
+    stored = stored._replace(tail=tail, head=stored.head + (how == "head"))
+    store = Holding()
+    store.stored = stored
+
+    with pytest.raises(StoreCorruptError):
+        asyncio.run(Journal(store, SCHEMA, tenant="", clock=float).read("t"))
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.binary(max_size=40) | junk.map(dumps))
+def test_an_interrupt_of_any_bytes_is_read_or_refused(body: bytes) -> None:
+    class Asked(Holding):
+        async def interrupts(self, *_: Any, **__: Any) -> list[InterruptRow]:
+            return [InterruptRow("i", "open", "a", 0.0, body)]
+
+    with pytest.raises(StoreCorruptError):
+        asyncio.run(Journal(Asked(), SCHEMA, tenant="", clock=float).interrupts("t"))
+
+
+def test_decoding_hostile_rows_imports_runs_opens_and_connects_nothing() -> None:
+    root = Path(__file__).resolve().parents[2]
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.checkpointer.audited_decoding"],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    report = json.loads(done.stdout)
+
+    assert report["seen"] == []
+    assert report["rows"] == 1500
+    assert 500 < report["refused"] < 1500

@@ -61,7 +61,9 @@ class Told(BasePublisher):
             self._files.write("told", written(event))
 
 
-def build(store: BaseCheckpointer, files: Files) -> CompiledGraph:
+def build(files: Files) -> StateGraph:
+    """Return the journey's graph."""
+
     def leave(name: str) -> str:
         files.write("ledger", name)
         return name
@@ -115,7 +117,11 @@ def build(store: BaseCheckpointer, files: Files) -> CompiledGraph:
     row = [*behind, "inner", "last", END]
     for source, target in zip(row, row[1:], strict=False):
         outer.add_edge(source, target)
-    return outer.compile(store, Told(files), interrupt_before=["guarded"])
+    return outer
+
+
+def compiled(graph: StateGraph, store: BaseCheckpointer, files: Files) -> CompiledGraph:
+    return graph.compile(store, Told(files), interrupt_before=["guarded"])
 
 
 async def go_on(app: CompiledGraph, files: Files) -> dict[str, Any]:

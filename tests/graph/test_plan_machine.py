@@ -382,10 +382,8 @@ class PlannerMachine(RuleBasedStateMachine):
         run = self.run
         assert run.step == self.steps
         assert run.values["trail"].to_list() == self.trail
-        if run.status is ExecutionStatus.COMPLETED:
-            assert run.frontier == ()
-        if run.status.is_interrupted:
-            assert run.details.interrupts
+        assert run.frontier == () or run.status is not ExecutionStatus.COMPLETED
+        assert run.details.interrupts or not run.status.is_interrupted
         assert len({task.key for task in run.frontier}) == len(run.frontier)
         self.decide()
 

@@ -12,7 +12,7 @@ from taf import ExecutionStatus as Status
 from taf.checkpointer import BaseCheckpointer
 from taf.errors import InvalidAnswerError
 from taf.graph import InterruptRecord, approve_breakpoints
-from tests.pausing.trails import asking, fan, row
+from tests.pausing.trails import Trail, asking, fan, row
 from tests.styles import run
 
 CONFIG = {"thread_id": "t"}
@@ -191,7 +191,6 @@ async def test_approve_if_reads_bare_messages(given: Any, store: BaseCheckpointe
 
 
 async def test_approve_if_reads_a_state(store: BaseCheckpointer) -> None:
-    from tests.pausing.trails import Trail
 
     app = row("a", "b").compile(store, interrupt_before=["b"], decide=approve_if(["yes"]))
     await app.ainvoke({}, CONFIG)

@@ -237,3 +237,13 @@ async def test_a_node_that_asks_and_has_a_breakpoint_after_it_pauses_at_both(
 def test_a_status_that_is_no_pause_is_refused() -> None:
     with pytest.raises(ConfigError, match='not "running"'):
         Trail().set_interrupt("a", "why", Status.RUNNING)
+
+
+async def test_rejected_behind_a_sibling_of_one_who_asks_what_waited_behind_it_does_not_run(
+    store: BaseCheckpointer,
+) -> None:
+    app = arms(one=asks("one", Status.INTERRUPTED_BEFORE)).compile(store, interrupt_after=["two"])
+    await app.ainvoke({}, CONFIG)
+    assert (await app.aresume(CONFIG)).current_node == "two"
+    done = await app.aresume(CONFIG, Reject("not further"))
+    assert (done.status, done.state.trail) == (Status.COMPLETED, ["one", "two", "one", "one_next"])

@@ -14,7 +14,7 @@ from taf import RetryPolicy, interrupt, interrupt_sync, task, task_sync
 from taf.checkpointer import BaseCheckpointer
 from taf.errors import NotStorableError, OutsideNodeError
 from taf.graph import StateGraph
-from tests.pausing.trails import Trail, row
+from tests.pausing.trails import Slow, Trail, fan, loop, row
 from tests.styles import run
 
 CONFIG = {"thread_id": "t"}
@@ -244,9 +244,20 @@ async def test_a_task_beside_a_question_is_recorded_or_run_again_but_the_run_goe
     assert (await app.aresume(CONFIG, "yes")).state.note == "['done', 'yes']"
 
 
-async def test_tasks_of_parallel_nodes_do_not_mix(store: BaseCheckpointer) -> None:
-    from tests.pausing.trails import fan
+async def test_a_question_does_not_tear_the_commit_of_a_task_in_two() -> None:
+    calls: list[int] = []
 
+    async def node(state: Trail) -> dict[str, Any]:
+        found = await asyncio.gather(task("work", lambda: calls.append(1)), interrupt("ok?"))
+        return {"note": str(found)}
+
+    app = row("node", nodes={"node": node}).compile(Slow())
+    assert (await app.ainvoke({}, CONFIG)).interrupt_reason == "ok?"
+    assert (await app.aresume(CONFIG, "yes")).state.note == "[None, 'yes']"
+    assert calls == [1]
+
+
+async def test_tasks_of_parallel_nodes_do_not_mix(store: BaseCheckpointer) -> None:
     calls: list[str] = []
 
     def working(name: str) -> Callable[[Trail], Any]:
@@ -267,8 +278,6 @@ async def test_tasks_of_parallel_nodes_do_not_mix(store: BaseCheckpointer) -> No
 
 
 async def test_a_task_runs_anew_at_the_next_visit_of_its_node(store: BaseCheckpointer) -> None:
-    from tests.pausing.trails import loop
-
     calls: list[int] = []
 
     def charge() -> int:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
 
-from taf import END, START, AgentState, StateGraph
+from taf import END, START, AgentState, InMemoryCheckpointer, StateGraph, interrupt
+from taf.checkpointer.base import Commit, Signal
 from taf.state import append
 
 
@@ -14,6 +16,14 @@ class Trail(AgentState):
 
     trail: Annotated[list[str], append] = []
     note: str = ""
+
+
+class Slow(InMemoryCheckpointer):
+    """A store whose commits take a moment, in which they can be torn in two by a cancellation."""
+
+    async def append(self, commit: Commit) -> Sequence[Signal]:
+        await asyncio.sleep(0.005)
+        return await super().append(commit)
 
 
 def step(name: str, *, is_async: bool = True) -> Callable[[Trail], Any]:
@@ -55,7 +65,6 @@ def loop(name: str, rounds: int, *, node: Any = None) -> StateGraph:
 
 def asking(name: str, *questions: str, answer: Any = None) -> Callable[[Trail], Any]:
     """Return a node that asks some questions and puts its name and the answers on the trail."""
-    from taf import interrupt
 
     async def ask(state: Trail) -> dict[str, Any]:
         answers = [await interrupt(question, answer=answer) for question in questions]
