@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from taf.checkpointer.base import Snapshot
 from taf.checkpointer.changes import Mismatch
@@ -75,8 +75,7 @@ class SnapshotCodec:
             yield from self._portions("append", name, value.to_list())
         elif type(value) is dict and self._schema.channel(name).style == "merge":
             yield dumps([self._codec.op(("set", name, {}))])
-            entries: dict[Any, Any] = value
-            yield from self._portions("merge", name, list(entries.items()))
+            yield from self._portions("merge", name, list(cast("dict[Any, Any]", value).items()))
         else:
             yield dumps([self._codec.op(("set", name, value))])
 

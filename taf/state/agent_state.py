@@ -15,6 +15,8 @@ from taf.state.reducers import add_messages
 _ALLOW_HERE_ONLY = "".join(("al", "low"))
 """Equal to "allow", but another object: so a subclass that merely inherits it can be told from one that says so."""
 
+_PAUSES = frozenset({ExecutionStatus.INTERRUPTED_BEFORE, ExecutionStatus.INTERRUPTED_AFTER})
+
 
 @dataclass(frozen=True, slots=True)
 class Ask:
@@ -75,9 +77,9 @@ class AgentState(BaseModel):
         On resume, ``INTERRUPTED_BEFORE`` runs the node again and ``INTERRUPTED_AFTER`` goes on behind it.
         Raise ``ConfigError`` for any other status.
         """
+        if status not in _PAUSES:
+            raise ConfigError(f'set_interrupt() takes INTERRUPTED_BEFORE or INTERRUPTED_AFTER, not "{status}".')
         status = ExecutionStatus(status)
-        if not status.is_interrupted:
-            raise ConfigError(f'set_interrupt() takes INTERRUPTED_BEFORE or INTERRUPTED_AFTER, not "{status.value}".')
         self._ask = Ask(str(node), str(reason), status, data)
         self._meta = replace(self.execution_meta, status=status, interrupted_node=node, interrupt_reason=reason)
 

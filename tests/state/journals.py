@@ -130,9 +130,7 @@ tasks = st.builds(
     overlay=st.none() | st.fixed_dictionaries({}, optional={"count": small, "items": st.lists(loose, max_size=2)}),
 )
 frontiers = st.lists(tasks, max_size=2).map(tuple)
-asks = st.builds(
-    Ask, names, words, st.sampled_from([s for s in ExecutionStatus if s.is_interrupted]), loose
-)
+asks = st.builds(Ask, names, words, st.sampled_from([s for s in ExecutionStatus if s.is_interrupted]), loose)
 outputs = st.builds(
     Output,
     key=st.sampled_from(["plan", "act", "act#1"]),
