@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
 from taf.checkpointer.base import Snapshot
 from taf.checkpointer.changes import Mismatch
@@ -75,7 +75,7 @@ class SnapshotCodec:
             yield from self._portions("append", name, value.to_list())
         elif type(value) is dict and self._schema.channel(name).style == "merge":
             yield dumps([self._codec.op(("set", name, {}))])
-            yield from self._portions("merge", name, list(cast("dict[Any, Any]", value).items()))
+            yield from self._portions("merge", name, [*_entries(value)])
         else:
             yield dumps([self._codec.op(("set", name, value))])
 
@@ -93,3 +93,7 @@ class SnapshotCodec:
             yield body
             start += step
             step = max(1, min(len(items), step * CHUNK_BYTES // max(len(body), 1)))
+
+
+def _entries(value: Any) -> Iterable[tuple[Any, Any]]:
+    return iter(value.items())

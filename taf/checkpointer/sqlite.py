@@ -261,7 +261,7 @@ class SqliteCheckpointer(BaseCheckpointer):
 
         def work(connection: sqlite3.Connection) -> Sequence[Record]:
             state = rows.find(connection, key)
-            return () if state is None else rows.records(connection, state.thread, after, max(limit, 0))
+            return () if state is None else rows.records(connection, state, after, max(limit, 0))
 
         return await self._reader.run(f'read thread "{key.thread}"', work)
 

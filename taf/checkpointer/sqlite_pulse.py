@@ -18,7 +18,7 @@ from taf.checkpointer import sqlite_rows as rows
 from taf.checkpointer.base import Change, ThreadKey, Watcher
 from taf.checkpointer.sqlite_file import SqliteFile, roll_back
 from taf.checkpointer.watches import NOWHERE, Place, Watches
-from taf.errors import CheckpointerClosedError, StoreUnavailableError
+from taf.errors import CheckpointerClosedError, StoreCorruptError
 
 POLL_SECONDS = 0.005
 """How often the database is asked whether anybody wrote to it."""
@@ -146,8 +146,9 @@ class Pulse:
             return True
 
     def _attempt(self, work: Callable[[sqlite3.Connection], None]) -> None:
-        # Nobody waits for this, and it is tried again; whoever writes meets the same trouble and is told.
-        with suppress(sqlite3.Error, StoreUnavailableError):
+        # Nobody waits for this, and it is tried again; whoever writes meets the same trouble and is told. Without this
+        # thread all leases would end, so nothing at all ends it.
+        with suppress(Exception):
             self._connection = self._connection or self._file.connect()
             try:
                 work(self._connection)
@@ -184,7 +185,8 @@ class Pulse:
             lease = self._leases.get(key)
             # Nobody else writes to a thread that is owned here, so a signal is all that could be new.
             if lease is None or lease.thread in signalled or generation != self._seen[1]:
-                self._look_at(connection, key)
+                with suppress(StoreCorruptError):  # one bad row must not hide the other threads
+                    self._look_at(connection, key)
         self._seen = (version, generation)
 
     def _look_at(self, connection: sqlite3.Connection, key: ThreadKey) -> None:

@@ -1,13 +1,15 @@
 """The rows of the database: every statement, as functions that run inside the caller's transaction.
 
-Bytes are cast to BLOB when they are read, so that whatever somebody put into the file arrives as bytes.
+SQLite keeps values of any type in any column. Bytes are cast to BLOB when they are read, and all else is looked at, so
+that whatever somebody put into the file arrives as what it should be, or as ``StoreCorruptError``.
 """
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from typing import NamedTuple
+from types import NoneType
+from typing import Any, NamedTuple, TypeAlias
 
 from taf.checkpointer.base import (
     Commit,
@@ -20,11 +22,12 @@ from taf.checkpointer.base import (
     ThreadKey,
     ThreadRow,
 )
+from taf.errors import StoreCorruptError
 from taf.ids import new_id
 
 
 class ThreadState(NamedTuple):
-    """A thread's row. ``thread`` is its number in the database."""
+    """A thread's row. ``thread`` is its number in the database, ``name`` what its key calls it."""
 
     thread: int
     born: str
@@ -36,6 +39,7 @@ class ThreadState(NamedTuple):
     owner: str | None
     lease_until: int | None
     boot_id: str | None
+    name: str
 
 
 class Claim(NamedTuple):
@@ -47,9 +51,20 @@ class Claim(NamedTuple):
 
 
 _FIND = (
-    "SELECT id, born, head, status, run_id, revision, epoch, owner, lease_until, boot_id"
+    "SELECT id, born, head, status, run_id, revision, epoch, owner, lease_until, boot_id, thread"
     " FROM taf_threads WHERE tenant = ? AND thread = ?"
 )
+
+_Kinds: TypeAlias = tuple[tuple[type, ...], ...]
+
+_INT, _TEXT, _BYTES = (int,), (str,), (bytes,)
+_THREAD: _Kinds = (
+    *(_INT, _TEXT, _INT, _TEXT, _TEXT, _INT, _INT),
+    *((str, NoneType), (int, NoneType), (str, NoneType), _TEXT),
+)
+_SNAPSHOT: _Kinds = (_INT, (int, NoneType), _BYTES)
+_ITEMS: _Kinds = (_INT, _BYTES)
+_RECORD: _Kinds = (_INT, _TEXT, _TEXT, (float,), _BYTES, (bytes, NoneType), _INT)
 
 # -- reading ---------------------------------------------------------------------------------------
 
@@ -57,7 +72,18 @@ _FIND = (
 def find(connection: sqlite3.Connection, key: ThreadKey) -> ThreadState | None:
     """Return a thread's row."""
     row = connection.execute(_FIND, key).fetchone()
-    return None if row is None else ThreadState._make(row)
+    return None if row is None else ThreadState._make(_fitting(row, _THREAD, key.thread))
+
+
+def _fitting(row: Sequence[Any], kinds: _Kinds, thread: str) -> Sequence[Any]:
+    """Return a row whose values are of the types that were written.
+
+    Its cursor has to be exhausted: one that an error holds on to would keep the file open.
+    """
+    for value, expected in zip(row, kinds, strict=True):
+        if type(value) not in expected:
+            raise StoreCorruptError(thread, None, f"one of its rows has a {type(value).__name__} in the wrong place")
+    return row
 
 
 def revision(connection: sqlite3.Connection, thread: int) -> int:
@@ -69,40 +95,43 @@ def revision(connection: sqlite3.Connection, thread: int) -> int:
 def stored(connection: sqlite3.Connection, state: ThreadState, known: Known | None, *, is_owned: bool) -> Stored:
     """Return what the reader does not know yet of a thread."""
     is_known = known is not None and known.born == state.born and known.head <= state.head
-    found = None if is_known else snapshot(connection, state.thread)
+    found = None if is_known else snapshot(connection, state)
     start = known.head if known is not None and is_known else found.sequence if found else 0
     grown: Sequence[tuple[int, bytes]] = ()
     if found is not None and found.items_from is not None:
-        grown = items(connection, state.thread, found.items_from, found.sequence)
-    tail = records(connection, state.thread, start) if start < state.head else ()
+        grown = items(connection, state, found.items_from, found.sequence)
+    tail = records(connection, state, start) if start < state.head else ()
     return Stored(state.born, state.head, state.status, state.run_id, is_owned, is_known, found, grown, tail)
 
 
-def snapshot(connection: sqlite3.Connection, thread: int) -> Snapshot | None:
+def snapshot(connection: sqlite3.Connection, state: ThreadState) -> Snapshot | None:
     """Return the newest snapshot."""
-    rows = connection.execute(
-        "SELECT sequence, items_from, CAST(body AS BLOB) FROM taf_snapshots WHERE thread = ? ORDER BY part", (thread,)
-    ).fetchall()
+    found = connection.execute(
+        "SELECT sequence, items_from, CAST(body AS BLOB) FROM taf_snapshots WHERE thread = ? ORDER BY part",
+        (state.thread,),
+    )
+    rows = [_fitting(row, _SNAPSHOT, state.name) for row in found.fetchall()]
     return Snapshot(rows[0][0], rows[0][1], tuple(row[2] for row in rows)) if rows else None
 
 
-def items(connection: sqlite3.Connection, thread: int, first: int, last: int) -> Sequence[tuple[int, bytes]]:
+def items(connection: sqlite3.Connection, state: ThreadState, first: int, last: int) -> Sequence[tuple[int, bytes]]:
     """Return the list items of the records from ``first`` to ``last``."""
-    return connection.execute(
+    rows = connection.execute(
         "SELECT sequence, CAST(items AS BLOB) FROM taf_journal"
         " WHERE thread = ? AND sequence BETWEEN ? AND ? AND items IS NOT NULL ORDER BY sequence",
-        (thread, first, last),
-    ).fetchall()
+        (state.thread, first, last),
+    )
+    return [(row[0], row[1]) for row in rows.fetchall() if _fitting(row, _ITEMS, state.name)]
 
 
-def records(connection: sqlite3.Connection, thread: int, after: int, limit: int = -1) -> Sequence[Record]:
+def records(connection: sqlite3.Connection, state: ThreadState, after: int, limit: int = -1) -> Sequence[Record]:
     """Return records whose sequence is above ``after``, oldest first; a negative limit means all."""
     rows = connection.execute(
         "SELECT sequence, kind, run_id, at, CAST(body AS BLOB), CAST(items AS BLOB), step FROM taf_journal"
         " WHERE thread = ? AND sequence > ? ORDER BY sequence LIMIT ?",
-        (thread, after, limit),
+        (state.thread, after, limit),
     )
-    return [Record._make(row) for row in rows]
+    return [Record._make(_fitting(row, _RECORD, state.name)) for row in rows.fetchall()]
 
 
 def signals(connection: sqlite3.Connection, thread: int, run_id: str) -> Sequence[Signal]:
@@ -120,6 +149,11 @@ def signalled(connection: sqlite3.Connection, after: int) -> tuple[set[int], int
     return {thread for thread, _ in rows}, max((number for _, number in rows), default=after)
 
 
+def _text(column: str) -> str:
+    """Select a column of a listing as text: one bad row must not hide the others."""
+    return f"CASE typeof({column}) WHEN 'text' THEN {column} ELSE quote({column}) END"
+
+
 def interrupts(
     connection: sqlite3.Connection, thread: int | None, interrupt_id: str | None, status: str | None
 ) -> Sequence[InterruptRow]:
@@ -127,7 +161,8 @@ def interrupts(
     asked = {"thread = ?": thread, "id = ?": interrupt_id, "status = ?": status}
     wanted = {condition: value for condition, value in asked.items() if value is not None}
     rows = connection.execute(
-        f"SELECT id, status, node, changed, CAST(body AS BLOB) FROM taf_interrupts"
+        f"SELECT {_text('id')}, {_text('status')}, {_text('node')}, CAST(changed AS REAL), CAST(body AS BLOB)"
+        " FROM taf_interrupts"
         f" WHERE {' AND '.join(wanted) or 'TRUE'} ORDER BY number DESC",
         tuple(wanted.values()),
     )
@@ -139,7 +174,8 @@ def threads(
 ) -> Sequence[ThreadRow]:
     """List threads that have records, by name."""
     rows = connection.execute(
-        "SELECT thread, status, head, run_id, updated FROM taf_threads"
+        f"SELECT {_text('thread')}, {_text('status')}, CAST(head AS INTEGER), {_text('run_id')}, CAST(updated AS REAL)"
+        " FROM taf_threads"
         " WHERE tenant = ? AND thread > ? AND head > 0 AND status = coalesce(?, status) ORDER BY thread LIMIT ?",
         (tenant, after, status, limit),
     )

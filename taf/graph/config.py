@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -33,6 +34,15 @@ class RunConfig:
         if self.user_id is not None:
             known["user_id"] = self.user_id
         return {**self.extra, **known}
+
+    def mark(self, error: BaseException, node: str | None) -> None:
+        """Say on an exception where it happened. It stays the exception that the node raised."""
+        with contextlib.suppress(AttributeError):
+            error.thread_id, error.run_id = self.thread_id, self.run_id  # type: ignore[attr-defined]
+            if node is not None or not hasattr(error, "node"):
+                error.node = node  # type: ignore[attr-defined]
+        where = f'node "{node}" of ' if node else ""
+        error.add_note(f'raised in {where}run {self.run_id}, thread "{self.thread_id}"')
 
 
 def _name(config: Mapping[str, Any], key: str) -> str | None:

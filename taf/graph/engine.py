@@ -267,7 +267,7 @@ class Engine(Halting):
         self, ledger: Ledger, error: BaseException, node: str | None, outputs: Sequence[Output] = ()
     ) -> None:
         """Put an error on record, then raise it as it is."""
-        mark(error, self.config, node)
+        self.config.mark(error, node)
         message = str(error)[:10_000]
         try:
             ledger.stage(Failed(type(error).__name__, message, node, tuple(outputs)))
@@ -389,16 +389,6 @@ class Engine(Halting):
     def _detached(self, error: Exception | None) -> None:
         if self._on_detached is not None:
             self._on_detached(self.run, error)
-
-
-def mark(error: BaseException, config: RunConfig, node: str | None) -> None:
-    """Say on an exception where it happened. It stays the exception that the node raised."""
-    with contextlib.suppress(AttributeError):
-        error.thread_id, error.run_id = config.thread_id, config.run_id  # type: ignore[attr-defined]
-        if node is not None or not hasattr(error, "node"):
-            error.node = node  # type: ignore[attr-defined]
-    where = f'node "{node}" of ' if node else ""
-    error.add_note(f'raised in {where}run {config.run_id}, thread "{config.thread_id}"')
 
 
 def _nothing() -> None:

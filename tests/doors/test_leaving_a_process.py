@@ -5,26 +5,29 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 PREAMBLE = """
-import asyncio, sys, threading, time
+import asyncio, logging, sys, threading, time
 from taf import AgentState, Context, InMemoryCheckpointer, SqliteCheckpointer, StateGraph
 
 store = SqliteCheckpointer(sys.argv[1]) if len(sys.argv) > 1 else InMemoryCheckpointer()
 config = {"thread_id": "t"}
+entered = threading.Event()
+logging.getLogger("asyncio").setLevel("ERROR")  # a busy machine is no fault: it would be told of as a slow callback
 
 def quick(state): return None
 
 async def waits(state):
     print("entered", flush=True)
+    entered.set()
     await asyncio.sleep(60)
 
 def waits_in_thread(state, ctx: Context):
     print("entered", flush=True)
+    entered.set()
     while not ctx.stopping:
         time.sleep(0.005)
 """
@@ -66,7 +69,6 @@ app.close()
     )
     assert process.stdout is not None
     assert process.stdout.readline() == "entered\n"
-    time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     assert ended(process) == (0, "stopped ('slow',)\n", "")
 
@@ -85,7 +87,6 @@ except KeyboardInterrupt:
     )
     assert process.stdout is not None
     assert process.stdout.readline() == "entered\n"
-    time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     assert ended(process) == (0, "stopped\n", "")
 
@@ -108,7 +109,7 @@ def test_a_process_ends_though_a_run_is_under_way(path: list[str], node: str) ->
         f"""
 app = StateGraph().add_node("slow", {node}).compile(store)
 app.submit({{}}, config)
-time.sleep(0.1)
+entered.wait(20)
 print("left")
 """,
         *path,
@@ -122,7 +123,7 @@ def test_the_run_that_was_under_way_is_stopped_and_goes_on_in_the_next_process(t
         """
 app = StateGraph().add_node("quick", quick).add_node("slow", waits_in_thread).compile(store)
 app.submit({}, config)
-time.sleep(0.1)
+entered.wait(20)
 """,
         path,
     )
@@ -143,7 +144,7 @@ def test_a_daemon_thread_that_streams_does_not_keep_the_process(path: list[str])
         """
 app = StateGraph().add_node("slow", waits_in_thread).compile(store)
 threading.Thread(target=lambda: list(app.stream({}, config)), daemon=True).start()
-time.sleep(0.2)
+entered.wait(20)
 """,
         *path,
     )
