@@ -216,7 +216,9 @@ class NothingToResumeError(ThreadError):
 
     def __init__(self, thread_id: str, status: str) -> None:
         self.thread_id, self.status = thread_id, status
-        super().__init__(f'Thread "{thread_id}" is {status}: nothing is there to resume. New input starts a pass.')
+        super().__init__(
+            f'Thread "{thread_id}" is {status}: there is nothing to resume. Pass new input to start a pass.'
+        )
 
 
 class UnknownThreadError(ThreadError):

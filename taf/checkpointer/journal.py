@@ -43,6 +43,9 @@ SNAPSHOT_FLOOR = 64 * 1024
 WARM_THREADS = 64
 """How many threads a journal keeps in memory after they were used."""
 
+FIRST_SECOND, END_SECOND = -62_135_596_800, 253_402_300_800
+"""The years 1 to 9999, in seconds since 1970: no other moment can be shown."""
+
 
 class Warm(NamedTuple):
     """A thread as it was last read or written here."""
@@ -181,6 +184,8 @@ class Journal:
         return after
 
     def _fact(self, thread_id: str, record: Record) -> Fact:
+        if not FIRST_SECOND <= record.at < END_SECOND:
+            raise StoreCorruptError(thread_id, record.sequence, f"{record.at} is no moment")
         try:
             return self.codec.decode(record.kind, record.body, record.items)
         except Mismatch as error:

@@ -73,9 +73,9 @@ class SnapshotCodec:
         if isinstance(value, Growing):
             yield dumps([self._codec.op(("set", name, []))])
             yield from self._portions("append", name, value.to_list())
-        elif type(value) is dict and self._schema.channel(name).style == "merge":
+        elif _is_dict(value) and self._schema.channel(name).style == "merge":
             yield dumps([self._codec.op(("set", name, {}))])
-            yield from self._portions("merge", name, [*_entries(value)])
+            yield from self._portions("merge", name, list(value.items()))
         else:
             yield dumps([self._codec.op(("set", name, value))])
 
@@ -95,5 +95,5 @@ class SnapshotCodec:
             step = max(1, min(len(items), step * CHUNK_BYTES // max(len(body), 1)))
 
 
-def _entries(value: Any) -> Iterable[tuple[Any, Any]]:
-    return iter(value.items())
+def _is_dict(value: object) -> bool:
+    return type(value) is dict

@@ -29,11 +29,11 @@ class LoopThread:
 
     def __init__(self, owner: object) -> None:
         self.loop = asyncio.new_event_loop()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._is_closing = False
         self.thread = threading.Thread(target=_serve, args=(self.loop,), name="taf sync calls", daemon=True)
         self.thread.start()
-        self._at_end = weakref.finalize(owner, self.end)
+        self._at_end = weakref.finalize(owner, self._end)
         _open.add(self)
 
     def post(self, callback: Callable[[], object]) -> None:
@@ -46,9 +46,9 @@ class LoopThread:
     def close(self) -> None:
         """Cancel what runs on the loop, and end it. Called from the loop itself, it does not wait for that."""
         self._at_end.detach()
-        self.end()
+        self._end()
 
-    def end(self) -> None:
+    def _end(self) -> None:
         with self._lock:
             if not self._is_closing:
                 self._is_closing = True
@@ -93,7 +93,7 @@ async def _cancel_all() -> None:
 
 def _end_all() -> None:
     for found in list(_open):
-        found.end()
+        found.close()
 
 
 # Python joins worker threads before it calls what is registered with atexit: a sync node that waits to be told to stop

@@ -24,9 +24,9 @@ from typing import Any
 from taf import StateGraph
 from taf.checkpointer import SqliteCheckpointer
 from taf.errors import TafError
+from tests.crash.disk import Hasty, connect_with
 from tests.crash.journey import INNER_STEPS, STEPS, TWICE, Files, build, committed, compiled, go_on, journal
 
-NEVER = 10**9
 Fault = Callable[[], None]
 
 
@@ -40,18 +40,14 @@ class Points:
     def hook(self) -> None:
         points = self
 
-        class Hooked(sqlite3.Connection):
+        class Hooked(Hasty):
             def execute(self, statement: str, *given: Any) -> sqlite3.Cursor:
-                if statement.startswith("PRAGMA synchronous"):
-                    # What a killed process wrote is there: only a power cut needs the disk to be waited for.
-                    statement = "PRAGMA synchronous=OFF"
                 points.reach(statement in ("BEGIN IMMEDIATE", "COMMIT"))
                 cursor = super().execute(statement, *given)
                 points.reach(statement == "COMMIT")
                 return cursor
 
-        connect: Any = sqlite3.connect
-        sqlite3.connect = lambda *args, **options: connect(*args, **options, factory=Hooked)  # type: ignore[assignment]
+        connect_with(Hooked)
 
     def reach(self, is_point: bool) -> None:
         if is_point and threading.current_thread().name == "taf-sqlite-writer":
@@ -113,7 +109,7 @@ async def end(app: Any, files: Files) -> None:
 
 
 async def inherit(graph: StateGraph, files: Files) -> None:
-    Points(NEVER).hook()
+    connect_with(Hasty)
     async with SqliteCheckpointer(files.db) as store, compiled(graph, store, files) as app:
         await end(app, files)
 

@@ -21,6 +21,7 @@ from typing import Annotated, Any
 from taf import AgentState, CompiledGraph, SqliteCheckpointer, StateGraph, interrupt, task
 from taf.errors import TafError
 from taf.state import append
+from tests.crash.disk import Hasty, connect_with
 
 SECONDS = 5.0
 """How long a call on a hostile thread may take: far more than it does, far less than what never ends."""
@@ -37,7 +38,22 @@ BODIES: list[bytes] = [
     *(b"[" + b"9" * 1_000_000 + b"]", b"[" + b"1," * 5_000_000 + b"1]", json.dumps(CODE).encode()),
     *(b'{"py/object": "os.system"}', b'["!!python/object/apply:os.system", ["touch pwned"]]', b'[["os", "system"]]'),
 ]
-LEAVES: list[Any] = [None, -1, 10**30, 1e308, "", "os.system", [], {}, [[]], {"$ref": "#"}, CODE, True, "\0", ["set", "os", {}]]
+LEAVES: list[Any] = [
+    None,
+    -1,
+    10**30,
+    1e308,
+    "",
+    "os.system",
+    [],
+    {},
+    [[]],
+    {"$ref": "#"},
+    CODE,
+    True,
+    "\0",
+    ["set", "os", {}],
+]
 
 
 class Walk(AgentState):
@@ -62,7 +78,9 @@ async def make(path: Path) -> None:
         for thread in ("bad", "good"):
             await app.ainvoke({"trail": ["in"]}, {"thread_id": thread})
     with closing(sqlite3.connect(path)) as file, file:
-        file.execute("INSERT INTO taf_signals (thread, run_id, kind, body) SELECT id, run_id, 'stop', 'x' FROM taf_threads")
+        file.execute(
+            "INSERT INTO taf_signals (thread, run_id, kind, body) SELECT id, run_id, 'stop', 'x' FROM taf_threads"
+        )
 
 
 # --- cases ---
@@ -74,7 +92,9 @@ Case = tuple[str, str, Any]
 def cases(path: Path) -> Iterator[Case]:
     chance = random.Random(5)
     with closing(sqlite3.connect(path)) as file:
-        tables = [name for (name,) in file.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name LIKE 'taf%'")]
+        tables = [
+            name for (name,) in file.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name LIKE 'taf%'")
+        ]
         for table in tables:
             for _, column, *_ in file.execute(f"PRAGMA table_info({table})").fetchall():
                 is_body = column in ("body", "items")
@@ -116,7 +136,9 @@ def put(path: Path, case: Case) -> bool:
     with closing(sqlite3.connect(path)) as file:
         try:
             with file:
-                file.execute(f"UPDATE {table} SET {column} = ? WHERE {where} AND ? IN ({column}, NULL) IS NOT FALSE", (new, old))
+                file.execute(
+                    f"UPDATE {table} SET {column} = ? WHERE {where} AND ? IN ({column}, NULL) IS NOT FALSE", (new, old)
+                )
         except (sqlite3.IntegrityError, sqlite3.OperationalError):
             return False
     return True
@@ -142,7 +164,19 @@ class Audit:
             is_write = bool(flags & 3) or any(letter in str(mode) for letter in "wax+")
             return is_write and not str(path).startswith(f"{self._folder}/now.db.owners/")
         return event in ("import", "exec", "compile") or event.startswith(
-            ("socket.", "subprocess.", "os.system", "os.exec", "os.posix_spawn", "os.fork", "ctypes.", "marshal.", "pickle.", "os.rename", "shutil.")
+            (
+                "socket.",
+                "subprocess.",
+                "os.system",
+                "os.exec",
+                "os.posix_spawn",
+                "os.fork",
+                "ctypes.",
+                "marshal.",
+                "pickle.",
+                "os.rename",
+                "shutil.",
+            )
         )
 
 
@@ -177,6 +211,7 @@ async def attack(app: CompiledGraph, thread: str, errors: dict[str, int]) -> flo
 
 
 async def main(folder: Path) -> None:
+    connect_with(Hasty)
     base, now = folder / "base.db", folder / "now.db"
     await make(base)
     audit, graph = Audit(folder), build()
