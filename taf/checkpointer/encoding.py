@@ -115,8 +115,8 @@ class FactCodec(ChangeCodec):
     def _stepped(self, fact: Stepped, items: Items) -> list[Any]:
         ran, frontier, asks, carried, joins, reached = fact
         if len(ran) == 1 and joins is None and not (asks or carried or reached):
-            (node, key, ops) = ran[0]
-            return [((node, key, self._ops(ops, items)),), self.tasks(frontier)]
+            node, key, ops = ran[0]
+            return [[[node, key, self._ops(ops, items)]], self.tasks(frontier)]
         steps = [(node, key, self._ops(ops, items, slot)) for slot, (node, key, ops) in enumerate(ran)]
         body: list[Any] = [steps, self.tasks(frontier)]
         if asks or carried or reached or joins is not None:

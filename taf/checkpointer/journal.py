@@ -213,7 +213,6 @@ class Ledger:
         self._before = warm.run
         self._interrupts: list[InterruptRow] = []
         self.key = journal.key(thread_id)
-        self.was_owned = grant.stored.is_owned
         self.is_open = True
 
     @property
@@ -231,7 +230,8 @@ class Ledger:
         at = journal.clock()
         if run.details is not after.details and (run.details.interrupts or after.details.interrupts):
             self._interrupts.extend(_interrupt_rows(run, after, fact, at))
-        self._staged.append(Record(after.sequence, kind, after.run_id, at, body, items, after.step))
+        record = (after.sequence, kind, after.run_id, at, body, items, after.step)
+        self._staged.append(tuple.__new__(Record, record))  # twice as fast as calling the class
         self._facts.append(fact)
         self._tail_bytes += len(body)
         self.run = after
@@ -250,9 +250,8 @@ class Ledger:
         run, records, facts, interrupts = self.run, self._staged, self._facts, self._interrupts
         self._staged, self._facts, self._interrupts = [], [], []
         snapshot = self._snapshot() if self._tail_bytes > SNAPSHOT_FLOOR else None
-        commit = Commit(
-            self.key, self._epoch, self._saved, records, run.status, run.run_id, interrupts, snapshot, release
-        )
+        facts_of = (self.key, self._epoch, self._saved, records, run.status, run.run_id, interrupts, snapshot, release)
+        commit = tuple.__new__(Commit, facts_of)
         try:
             signals = await self._journal.store.append(commit)
         except BaseException:

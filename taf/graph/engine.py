@@ -158,15 +158,14 @@ class Engine(Halting):
                 await asyncio.wait(self._recording)
             if self.stop_reason is not None or (self.parent is not None and self.parent.stopping):
                 return await self._stop(ledger)  # what came of the nodes after the stop is refused
-            if not isinstance(result, Output):
+            if type(result) is not Output or not self._went_straight(ledger, result):
                 await self._take(ledger, result)
-            elif not await self._went_straight(ledger, result):
-                await self._take(ledger, StepResult((result,)))
             decision = plan(spec, ledger.run, limit)
         return await self._rest(ledger, decision)
 
-    async def _take(self, ledger: Ledger, result: StepResult) -> None:
+    async def _take(self, ledger: Ledger, result: StepResult | Output) -> None:
         """Stage what came of a step. Raise what a node raised, once that is on record."""
+        result = StepResult((result,)) if isinstance(result, Output) else result
         outputs = result.outputs
         if result.error is not None:
             await self._fail(ledger, result.error, result.node, outputs)
@@ -182,18 +181,18 @@ class Engine(Halting):
         self.partials.clear()
         self.runner.left_behind = NOTHING_LEFT
 
-    async def _went_straight(self, ledger: Ledger, output: Output) -> bool:
+    def _went_straight(self, ledger: Ledger, output: Output) -> bool:
         """Stage the plainest of steps, one node that leads along its edges. Return False where there is more to it."""
-        run = ledger.run
-        route = straight_on(self.runtime.spec, run, output)
+        run, spec = ledger.run, self.runtime.spec
+        route = straight_on(spec, run, output)
         if route is None:
             return False
-        node, key, ops = output.node, output.key, output.ops
+        key, node, ops, _, _ = output
         try:
-            changes, values = self.runtime.spec.schema.merge(run.values, ((node, ops),), run.sequence + 1)
+            changes, values = spec.schema.merge(run.values, ((node, ops),), run.sequence + 1)
             ledger.stage(Stepped(((node, key, changes[0]),), route), values)
-        except Exception as error:
-            await self._fail(ledger, error, node, (output,))
+        except Exception:
+            return False  # the general way finds the same fault, and puts it on record
         if self.partials:
             self.partials.clear()
         return True

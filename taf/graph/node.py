@@ -71,12 +71,15 @@ class Node:
     timeout: float | None = None
     subgraph: Any = None
 
+    returned: str = field(init=False)
+    """How a sentence about what it returned begins."""
     is_plain: bool = field(init=False)
     """True for an async function without retries, timeout or a graph of its own: awaited as it is."""
 
     def __post_init__(self) -> None:
         is_plain = self.is_async and self.retry is None and self.timeout is None and self.subgraph is None
         object.__setattr__(self, "is_plain", is_plain)
+        object.__setattr__(self, "returned", f'Node "{self.name}" returned')
 
 
 def is_async_callable(fn: Any) -> bool:

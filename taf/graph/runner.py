@@ -145,7 +145,7 @@ class Runner:
             raise PauseSwallowedError(node.name, context.question)
         if run.details is not NOTHING:
             context.check_replay()
-        return self._output(task, values, state, result)
+        return self._output(node, task, values, state, result)
 
     def _left_by(self, left: BaseException, context: Context) -> Command:
         """Return where a rejection leads. Raise everything else that a node is left by as what it means for the run."""
@@ -184,23 +184,23 @@ class Runner:
 
     # -- what it returned --------------------------------------------------------------------------
 
-    def _output(self, task: Task, values: Any, state: Any, result: Any) -> Output:
-        schema = self.spec.schema
+    def _output(self, node: Node, task: Task, values: Any, state: Any, result: Any) -> Output:
+        schema, who = self.spec.schema, node.returned
         update, goto = result, None
         if type(result) is Command:
             update = result.update
             if result.goto is not None:
                 goto = self._goto(task.node, result.goto)
         if type(update) is dict:
-            ops = schema.wanted(update, f'Node "{task.node}" returned')
+            ops = schema.wanted_by_dict(cast("dict[str, Any]", update), who)
         elif update is None:
             ops = []
         elif isinstance(update, Returned):
-            ops = schema.wanted_values(values, update.values, f'Node "{task.node}" returned')
+            ops = schema.wanted_values(values, update.values, who)
         elif isinstance(update, schema.model):
-            ops = schema.wanted_by_state(values, update, f'Node "{task.node}" returned')
+            ops = schema.wanted_by_state(values, update, who)
         else:
-            ops = schema.wanted(update, f'Node "{task.node}" returned')
+            ops = schema.wanted(update, who)
         return Output(task.key, task.node, tuple(ops), goto, _ask(state, update))
 
     def _goto(self, node: str, goto: Any) -> tuple[Task, ...]:

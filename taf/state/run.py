@@ -143,19 +143,25 @@ def _stepped(schema: StateSchema, run: Run, fact: Stepped, values: Values | None
         kept = details.joins if joins is None else joins
         is_plain = not (asks or carried or kept or reached)
         details = NOTHING if is_plain else Details(asks=asks, carried=carried, joins=kept, reached=reached)
-    return Run(
-        run.thread_id,
-        values,
-        status,
-        run.run_id,
-        sequence,
-        run.step + 1,
-        ran[-1][0] if ran else run.node,
-        frontier,
-        sequence,
-        Stage.LEAVE,
-        (ran[0][0],) if len(ran) == 1 else tuple(dict.fromkeys(node for node, _, _ in ran)),
-        details,
+    nodes = (ran[0][0],) if len(ran) == 1 else tuple(dict.fromkeys(node for node, _, _ in ran))
+    last, step = nodes[-1] if nodes else run.node, run.step + 1
+    # Twice as fast as calling the class, and every step comes here.
+    return tuple.__new__(
+        Run,
+        (
+            run.thread_id,
+            values,
+            status,
+            run.run_id,
+            sequence,
+            step,
+            last,
+            frontier,
+            sequence,
+            Stage.LEAVE,
+            nodes,
+            details,
+        ),
     )
 
 

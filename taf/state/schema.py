@@ -91,15 +91,15 @@ class StateSchema:
     def wanted(self, update: Any, who: str, error: type[StateError] = InvalidUpdateError) -> list[Op]:
         """Read an update, whatever form it has. ``who`` begins the sentence of an error."""
         if type(update) is dict:
-            return self._wanted_by_dict(cast("dict[str, Any]", update), who, error)
+            return self.wanted_by_dict(cast("dict[str, Any]", update), who, error)
         if update is None:
             return []
         if isinstance(update, self.model):
             raise AssertionError("a state is read by wanted_by_state, which needs the values it changed")
         if isinstance(update, Message) or self._is_messages(update):
-            return self._wanted_by_dict({self._messages: update}, who, error)
+            return self.wanted_by_dict({self._messages: update}, who, error)
         if isinstance(update, Mapping):
-            return self._wanted_by_dict(dict(cast("Mapping[str, Any]", update)), who, error)
+            return self.wanted_by_dict(dict(cast("Mapping[str, Any]", update)), who, error)
         raise error(
             f"{who} {type(update).__name__}. Return a dict of fields, the state, a Message, a list of messages, "
             "a Command, or None."
@@ -109,7 +109,10 @@ class StateSchema:
     def _is_messages(update: Any) -> bool:
         return isinstance(update, list) and all(isinstance(message, Message) for message in update)  # pyright: ignore[reportUnknownVariableType]
 
-    def _wanted_by_dict(self, update: dict[str, Any], who: str, error: type[StateError]) -> list[Op]:
+    def wanted_by_dict(
+        self, update: dict[str, Any], who: str, error: type[StateError] = InvalidUpdateError
+    ) -> list[Op]:
+        """Read a dict of fields; see ``wanted``."""
         found: list[Op] = []
         channels = self.channels
         for name, value in update.items():
