@@ -11,7 +11,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from taf.checkpointer.base import (
     BaseCheckpointer,
@@ -45,6 +45,9 @@ WARM_THREADS = 64
 
 FIRST_SECOND, END_SECOND = -62_135_596_800, 253_402_300_800
 """The years 1 to 9999, in seconds since 1970: no other moment can be shown."""
+
+
+_new: Any = tuple.__new__  # makes a named tuple in half the time that calling its class takes: for what every step makes
 
 
 class Warm(NamedTuple):
@@ -231,7 +234,7 @@ class Ledger:
         if run.details is not after.details and (run.details.interrupts or after.details.interrupts):
             self._interrupts.extend(_interrupt_rows(run, after, fact, at))
         record = (after.sequence, kind, after.run_id, at, body, items, after.step)
-        self._staged.append(tuple.__new__(Record, record))  # twice as fast as calling the class
+        self._staged.append(_new(Record, record))
         self._facts.append(fact)
         self._tail_bytes += len(body)
         self.run = after
@@ -251,7 +254,7 @@ class Ledger:
         self._staged, self._facts, self._interrupts = [], [], []
         snapshot = self._snapshot() if self._tail_bytes > SNAPSHOT_FLOOR else None
         facts_of = (self.key, self._epoch, self._saved, records, run.status, run.run_id, interrupts, snapshot, release)
-        commit = tuple.__new__(Commit, facts_of)
+        commit = _new(Commit, facts_of)
         try:
             signals = await self._journal.store.append(commit)
         except BaseException:

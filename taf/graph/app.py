@@ -301,4 +301,3 @@ class AsyncGraph:
 def _waiting_nodes(at: StateSnapshot | RunResult | None) -> tuple[str, ...]:
     records = () if at is None else at.interrupts
     return tuple(dict.fromkeys((record.path or (record.node,))[0] for record in records))
-

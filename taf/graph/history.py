@@ -115,9 +115,7 @@ async def fork(runtime: Runtime, config: RunConfig, thread_id: str | None) -> Ru
 def _forked(runtime: Runtime, run: Run, target: RunConfig) -> Forked:
     channel = runtime.journal.schema.channel
     ops = tuple(("set", name, channel(name).detached(value)) for name, value in run.values.items())
-    records = tuple(
-        replace(record, id=new_id(), thread_id=target.thread_id) for record in run.details.interrupts
-    )
+    records = tuple(replace(record, id=new_id(), thread_id=target.thread_id) for record in run.details.interrupts)
     was_running = run.status is ExecutionStatus.RUNNING
     copied = run._replace(
         status=ExecutionStatus.STOPPED if was_running else run.status,

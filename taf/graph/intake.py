@@ -83,6 +83,7 @@ class Answer:
     def __post_init__(self) -> None:
         if not isinstance(cast("object", self.by), str | None):
             raise ConfigError(f'by names who answers, as in by="alice": it cannot be {self.by!r}.')
+
     is_accepted: bool = False
 
 

@@ -191,5 +191,3 @@ def _status(
         "reason": reason,
         "unwinding": [],
     }
-
-

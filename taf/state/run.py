@@ -60,6 +60,8 @@ class Details(NamedTuple):
 
 NOTHING = Details()
 
+_new: Any = tuple.__new__  # makes a named tuple in half the time that calling its class takes: for what every step makes
+
 
 class Run(NamedTuple):
     """A thread after some of its facts. Never changed: ``evolve`` makes the next one."""
@@ -145,24 +147,9 @@ def _stepped(schema: StateSchema, run: Run, fact: Stepped, values: Values | None
         details = NOTHING if is_plain else Details(asks=asks, carried=carried, joins=kept, reached=reached)
     nodes = (ran[0][0],) if len(ran) == 1 else tuple(dict.fromkeys(node for node, _, _ in ran))
     last, step = nodes[-1] if nodes else run.node, run.step + 1
-    # Twice as fast as calling the class, and every step comes here.
-    return tuple.__new__(
-        Run,
-        (
-            run.thread_id,
-            values,
-            status,
-            run.run_id,
-            sequence,
-            step,
-            last,
-            frontier,
-            sequence,
-            Stage.LEAVE,
-            nodes,
-            details,
-        ),
-    )
+    place = (last, frontier, sequence, Stage.LEAVE, nodes, details)
+    made: Run = _new(Run, (run.thread_id, values, status, run.run_id, sequence, step, *place))
+    return made
 
 
 def _task_recorded(schema: StateSchema, run: Run, fact: TaskRecorded) -> Run:
@@ -247,9 +234,7 @@ def _reopened(schema: StateSchema, run: Run, fact: Reopened) -> Run:
     return run._replace(
         status=advance(run.status, Move.PROGRESS),
         sequence=run.sequence + 1,
-        details=details._replace(
-            interrupts=(*details.interrupts, record), memo={**details.memo, record.task: entries}
-        ),
+        details=details._replace(interrupts=(*details.interrupts, record), memo={**details.memo, record.task: entries}),
     )
 
 

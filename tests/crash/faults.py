@@ -21,9 +21,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from taf import StateGraph
+from taf import CompiledGraph, StateGraph
 from taf.checkpointer import SqliteCheckpointer
-from taf.errors import TafError
+from taf.errors import StoreUnavailableError
 from tests.crash.disk import Hasty, connect_with
 from tests.crash.journey import INNER_STEPS, STEPS, TWICE, Files, build, committed, compiled, go_on, journal
 
@@ -34,7 +34,7 @@ class Points:
     """Counts the points of the writer's commits: before each transaction, at its end, and behind its COMMIT."""
 
     def __init__(self, at: int) -> None:
-        self.seen, self._at = 0, at
+        self.seen, self.at = 0, at
         self.fault: Fault = lambda: None
 
     def hook(self) -> None:
@@ -52,7 +52,7 @@ class Points:
     def reach(self, is_point: bool) -> None:
         if is_point and threading.current_thread().name == "taf-sqlite-writer":
             self.seen += 1
-            if self.seen == self._at:
+            if self.seen == self.at:
                 self.fault()
 
 
@@ -67,51 +67,45 @@ def fail() -> None:
     raise sqlite3.OperationalError("disk I/O error")
 
 
-async def travel(graph: StateGraph, files: Files, points: Points, fault: str) -> None:
-    """Go until the fault, and say "end" if there was none. ``fault`` with "stay" goes on in this process behind it."""
+async def travel(graph: StateGraph, files: Files, points: Points, kind: str) -> None:
+    """Go until the fault. Where the process survives it, go on for one more call."""
     loop, me = asyncio.get_running_loop(), asyncio.current_task()
     assert me is not None
 
-    def cancel_all() -> None:
-        for one in asyncio.all_tasks(loop):
+    def cancel() -> None:
+        # By turns the caller alone, and all tasks, as at the end of a loop.
+        for one in asyncio.all_tasks() if points.at % 2 else [me]:
             one.cancel()
 
-    kind, _, where = fault.partition(", ")
-    points.fault = {
-        "kill": kill,
-        "raise": fail,
-        "cancel": lambda: loop.call_soon_threadsafe(me.cancel) and None,
-        "cancel all": lambda: loop.call_soon_threadsafe(cancel_all) and None,
-        "none": lambda: None,
-    }[kind]
+    points.fault = {"kill": kill, "raise": fail, "cancel": lambda: _post(loop, cancel)}[kind]
     points.hook()
-    store = SqliteCheckpointer(files.db)
-    try:
+    async with SqliteCheckpointer(files.db) as store:
         app = compiled(graph, store, files)
-        with suppress(TafError, asyncio.CancelledError):
+        with suppress(StoreUnavailableError, asyncio.CancelledError):
             await go_on(app, files)
-        if where == "stay":
-            me.uncancel()
-            await end(app, files)
-        if where != "stay":
-            await app.aclose()
-    finally:
-        store.close()
+        while me.uncancel():
+            pass
+        await look(app, files)
+        await go_on(app, files, calls=1)
+        await app.aclose()
 
 
-async def end(app: Any, files: Files) -> None:
-    """Go on to the end, and write down what was there before and what is then."""
-    ran = files.lines("ledger")
-    known = await committed(app)
-    state = await go_on(app, files)
-    after = files.lines("ledger")[len(ran) :]
-    files.write("end", {"state": state, "known": known, "before": ran, "after": after, "events": await journal(app)})
+def _post(loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:
+    loop.call_soon_threadsafe(callback)
+
+
+async def look(app: CompiledGraph, files: Files) -> None:
+    """Write down what is on record, and how much had run until then."""
+    files.write("known", [await committed(app, files), len(files.lines("ledger"))])
 
 
 async def inherit(graph: StateGraph, files: Files) -> None:
+    """Go on to the end, and write down how that looks."""
     connect_with(Hasty)
     async with SqliteCheckpointer(files.db) as store, compiled(graph, store, files) as app:
-        await end(app, files)
+        await look(app, files)
+        state = await go_on(app, files)
+        files.write("end", {"state": state, "events": await journal(app), "ran": files.lines("ledger")})
 
 
 # --- what has to hold ---
@@ -121,12 +115,11 @@ def check(files: Files, plain: dict[str, Any]) -> None:
     """Compare a journey that was broken off with an undisturbed one."""
     (found,) = files.lines("end")
     assert found["state"] == plain["state"], found["state"]
-    repeated = set(found["after"]) & (set(found["known"]) - TWICE.keys())
-    assert not repeated, f"{repeated} ran again, and was committed"
-    tasks = {f"task {name}" for name in found["known"]} & set(found["after"])
-    assert not tasks, f"{tasks} ran again, and was recorded"
-    excess = Counter(found["before"] + found["after"])
-    excess.subtract(plain["before"] + plain["after"])
+    for known, ran in files.lines("known"):
+        repeated = set(known) & set(found["ran"][ran:]) - TWICE
+        assert not repeated, f"{repeated} ran again, and was committed"
+    excess = Counter(found["ran"])
+    excess.subtract(plain["ran"])
     assert set(excess.values()) <= {0, 1}, excess
     more = {name for name, times in excess.items() if times and not name.startswith("task ")}
     assert any(more <= step for step in [*STEPS, *INNER_STEPS]), f"{more} ran once more than they should"
@@ -164,16 +157,11 @@ def fresh(folder: Path) -> Files:
 def undisturbed(graph: StateGraph, folder: Path) -> dict[str, Any]:
     """Make the journey at one go: how it ends, and how many commits it takes as the store's callers count."""
     files = fresh(folder)
-    calls = []
+    calls = list[int]()
 
     async def counted() -> None:
         for name in ("acquire", "append"):
-
-            def count(self: Any, *args: Any, original: Any = getattr(SqliteCheckpointer, name), **options: Any) -> Any:
-                calls.append(1)
-                return original(self, *args, **options)
-
-            setattr(SqliteCheckpointer, name, count)
+            setattr(SqliteCheckpointer, name, _noted(calls, getattr(SqliteCheckpointer, name)))
         await inherit(graph, files)
         files.write("calls", len(calls))
 
@@ -181,6 +169,14 @@ def undisturbed(graph: StateGraph, folder: Path) -> dict[str, Any]:
     (plain,) = files.lines("end")
     reasons = {reason for reason, _ in files.lines("questions")}
     return {**plain, "calls": files.lines("calls")[0], "questions": len(reasons)}
+
+
+def _noted(calls: list[int], method: Any) -> Any:
+    def noted(self: SqliteCheckpointer, *args: Any, **options: Any) -> Any:
+        calls.append(1)
+        return method(self, *args, **options)
+
+    return noted
 
 
 def try_each(folder: Path, fault: str) -> dict[str, int]:
@@ -201,8 +197,7 @@ def try_each(folder: Path, fault: str) -> dict[str, int]:
         assert os.WIFSIGNALED(status) == (not seen), f"{fault} at {at}: status {status}"
         is_last = bool(seen) and seen[0] < at
         fired += not is_last
-        if not files.lines("end"):
-            assert in_child(lambda files=files: inherit(graph, files)) == 0, f"{fault} at {at}: it cannot go on"
+        assert in_child(lambda files=files: inherit(graph, files)) == 0, f"{fault} at {at}: it cannot go on"
         try:
             check(files, plain)
         except AssertionError as error:

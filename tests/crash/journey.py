@@ -9,12 +9,14 @@ import json
 import os
 from collections.abc import Callable
 from dataclasses import asdict
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
 
 from taf import END, START, AgentState, CompiledGraph, ExecutionStatus, StateGraph, interrupt, task
 from taf.checkpointer import BaseCheckpointer
 from taf.errors import UnknownThreadError
+from taf.graph.subgraph import inner_tenant
 from taf.publisher import BasePublisher
 from taf.publisher.events import Event
 from taf.state import append
@@ -24,8 +26,8 @@ INPUT = {"trail": ["input"]}
 ANSWERS: dict[str, Any] = {"how many?": 3, "inside?": "yes"}
 STEPS = [{"first"}, {"left", "right"}, {"work"}, {"ask"}, {"guarded"}, {"flag"}, {"again"}, {"last"}]
 INNER_STEPS = [{"in one"}, {"in ask"}, {"in two"}]
-TWICE = {"ask": 2, "in ask": 2, "again": 2}
-"""Nodes that run again when they were answered, and how often they run in all."""
+TWICE = {"ask", "in ask", "again"}
+"""Nodes that run again when they were answered."""
 
 
 class Walk(AgentState):
@@ -61,18 +63,41 @@ class Told(BasePublisher):
             self._files.write("told", written(event))
 
 
-def build(files: Files) -> StateGraph:
-    """Return the journey's graph."""
+Leave = Callable[[str], str]
 
+
+def leaver(files: Files) -> Leave:
     def leave(name: str) -> str:
         files.write("ledger", name)
         return name
 
-    def plain(name: str) -> Callable[[Walk], Any]:
-        def node(state: Walk) -> dict[str, Any]:
-            return {"trail": [leave(name)]}
+    return leave
 
-        return node
+
+def plain(name: str, leave: Leave) -> Callable[[Walk], Any]:
+    def node(state: Walk) -> dict[str, Any]:
+        return {"trail": [leave(name)]}
+
+    return node
+
+
+def build_inner(files: Files) -> StateGraph:
+    leave = leaver(files)
+
+    async def in_ask(state: Walk) -> dict[str, Any]:
+        leave("in ask")
+        asked = await task("inner", leave, "task inner")
+        return {"trail": [asked], "note": await interrupt("inside?", answer=str)}
+
+    inner = StateGraph(Walk)
+    for name, fn in {"in one": plain("in one", leave), "in ask": in_ask, "in two": plain("in two", leave)}.items():
+        inner.add_node(name, fn)
+    return inner
+
+
+def build(files: Files) -> StateGraph:
+    """Return the journey's graph."""
+    leave = leaver(files)
 
     async def left(state: Walk) -> dict[str, Any]:
         return {"trail": [leave("left")], "left": state.left + 1}
@@ -97,25 +122,16 @@ def build(files: Files) -> StateGraph:
         state.set_interrupt("again", "look again", ExecutionStatus.INTERRUPTED_BEFORE)
         return state
 
-    async def in_ask(state: Walk) -> dict[str, Any]:
-        leave("in ask")
-        asked = await task("inner", leave, "task inner")
-        return {"trail": [asked], "note": await interrupt("inside?", answer=str)}
-
-    nodes = {"in one": plain("in one"), "in ask": in_ask, "in two": plain("in two")}
-    inner = StateGraph(Walk)
-    for name, fn in nodes.items():
-        inner.add_node(name, fn)
     outer = StateGraph(Walk)
-    behind = {"work": work, "ask": ask, "guarded": plain("guarded"), "flag": flag, "again": again}
-    for name, fn in {"first": plain("first"), "left": left, "right": plain("right"), **behind}.items():
+    behind = {"work": work, "ask": ask, "guarded": plain("guarded", leave), "flag": flag, "again": again}
+    for name, fn in {"first": plain("first", leave), "left": left, "right": plain("right", leave), **behind}.items():
         outer.add_node(name, fn)
-    outer.add_node("inner", inner.compile()).add_node("last", plain("last"))
+    outer.add_node("inner", build_inner(files).compile()).add_node("last", plain("last", leave))
     outer.add_edge(START, "first")
     for name in ("left", "right"):
         outer.add_edge("first", name).add_edge(name, "work")
     row = [*behind, "inner", "last", END]
-    for source, target in zip(row, row[1:], strict=False):
+    for source, target in pairwise(row):
         outer.add_edge(source, target)
     return outer
 
@@ -124,9 +140,9 @@ def compiled(graph: StateGraph, store: BaseCheckpointer, files: Files) -> Compil
     return graph.compile(store, Told(files), interrupt_before=["guarded"])
 
 
-async def go_on(app: CompiledGraph, files: Files) -> dict[str, Any]:
-    """Bring the thread to its end, answering what it asks, and return its state then."""
-    while True:
+async def go_on(app: CompiledGraph, files: Files, calls: int = 100) -> dict[str, Any]:
+    """Bring the thread to its end, or make so many calls, answering what it asks; return its state at the end."""
+    for _ in range(calls):
         try:
             found = await app.aget_state(CONFIG)
         except UnknownThreadError:
@@ -143,6 +159,7 @@ async def go_on(app: CompiledGraph, files: Files) -> dict[str, Any]:
             await app.aresume(CONFIG, ANSWERS[found.interrupts[0].reason])
         else:
             await app.aresume(CONFIG)
+    return {}
 
 
 def written(event: Event) -> str:
@@ -153,7 +170,15 @@ async def journal(app: CompiledGraph) -> list[str]:
     return [written(event) async for event in app.aevents(CONFIG)]
 
 
-async def committed(app: CompiledGraph) -> list[str]:
-    """What ran and is on record: nodes, and the tasks inside them."""
-    ran = [event async for event in app.aevents(CONFIG) if event.event_type in ("node_completed", "task_recorded")]
-    return [event.data.get("task") or str(event.node_name) for event in ran]
+async def committed(app: CompiledGraph, files: Files) -> list[str]:
+    """What ran and is on record, also in the subgraph: nodes, and the tasks inside them."""
+    inner = build_inner(files).compile(app.checkpointer, tenant=inner_tenant(""))
+    ran = list[str]()
+    for one, threads in ((app, [CONFIG["thread_id"]]), (inner, [row.thread_id for row in await inner.athreads()])):
+        for thread in threads:
+            async for event in one.aevents({"thread_id": thread}):
+                if event.event_type == "node_completed":
+                    ran.append(str(event.node_name))
+                elif event.event_type == "task_recorded":
+                    ran.append(f"task {event.data['task']}")
+    return ran

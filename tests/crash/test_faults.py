@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parent.parent.parent
 
 
-@pytest.mark.parametrize("fault", ["kill", "raise", "raise, stay", "cancel", "cancel all"])
+@pytest.mark.parametrize("fault", ["kill", "raise", "cancel"])
 def test_a_journey_broken_off_at_any_point_ends_as_an_undisturbed_one(tmp_path: Path, fault: str) -> None:
     command = [sys.executable, "-W", "error", "-m", "tests.crash.faults", str(tmp_path), fault]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
