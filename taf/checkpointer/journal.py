@@ -11,7 +11,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from taf.checkpointer.base import (
     BaseCheckpointer,
@@ -45,9 +45,6 @@ WARM_THREADS = 64
 
 FIRST_SECOND, END_SECOND = -62_135_596_800, 253_402_300_800
 """The years 1 to 9999, in seconds since 1970: no other moment can be shown."""
-
-
-_new: Any = tuple.__new__  # makes a named tuple in half the time that calling its class takes: for what every step makes
 
 
 class Warm(NamedTuple):
@@ -217,6 +214,7 @@ class Ledger:
         self._interrupts: list[InterruptRow] = []
         self.key = journal.key(thread_id)
         self.is_open = True
+        self._failure: BaseException | None = None
 
     @property
     def committed(self) -> int:
@@ -233,8 +231,7 @@ class Ledger:
         at = journal.clock()
         if run.details is not after.details and (run.details.interrupts or after.details.interrupts):
             self._interrupts.extend(_interrupt_rows(run, after, fact, at))
-        record = (after.sequence, kind, after.run_id, at, body, items, after.step)
-        self._staged.append(_new(Record, record))
+        self._staged.append(Record(after.sequence, kind, after.run_id, at, body, items, after.step))
         self._facts.append(fact)
         self._tail_bytes += len(body)
         self.run = after
@@ -250,14 +247,18 @@ class Ledger:
 
         When the store fails, what is in memory is dropped: only the store knows what it holds.
         """
+        if self._failure is not None:  # say again what went wrong: that the thread was let go of since is no news
+            raise self._failure
         run, records, facts, interrupts = self.run, self._staged, self._facts, self._interrupts
         self._staged, self._facts, self._interrupts = [], [], []
         snapshot = self._snapshot() if self._tail_bytes > SNAPSHOT_FLOOR else None
-        facts_of = (self.key, self._epoch, self._saved, records, run.status, run.run_id, interrupts, snapshot, release)
-        commit = _new(Commit, facts_of)
+        commit = Commit(
+            self.key, self._epoch, self._saved, records, run.status, run.run_id, interrupts, snapshot, release
+        )
         try:
             signals = await self._journal.store.append(commit)
-        except BaseException:
+        except BaseException as error:
+            self._failure = error
             self.abandon()
             raise
         self._saved = run.sequence

@@ -39,20 +39,8 @@ BODIES: list[bytes] = [
     *(b'{"py/object": "os.system"}', b'["!!python/object/apply:os.system", ["touch pwned"]]', b'[["os", "system"]]'),
 ]
 LEAVES: list[Any] = [
-    None,
-    -1,
-    10**30,
-    1e308,
-    "",
-    "os.system",
-    [],
-    {},
-    [[]],
-    {"$ref": "#"},
-    CODE,
-    True,
-    "\0",
-    ["set", "os", {}],
+    *(None, -1, 10**30, 1e308, "", "os.system", True, "\0"),
+    *([], {}, [[]], {"$ref": "#"}, CODE, ["set", "os", {}]),
 ]
 
 
@@ -98,7 +86,7 @@ def cases(path: Path) -> Iterator[Case]:
         for table in tables:
             for _, column, *_ in file.execute(f"PRAGMA table_info({table})").fetchall():
                 is_body = column in ("body", "items")
-                for value in SCALARS + (BODIES if is_body else []):
+                for value in BODIES if is_body else SCALARS:
                     yield table, column, value
                 if is_body:
                     where = "thread = (SELECT id FROM taf_threads WHERE thread = 'bad')"
@@ -114,7 +102,7 @@ def confused(body: Any, chance: random.Random) -> Iterator[bytes]:
     except (ValueError, TypeError):
         return
     yield body[: len(body) // 2]
-    for _ in range(12):
+    for _ in range(8):
         whole = [json.loads(body)]
         part: Any = whole
         while True:
@@ -132,19 +120,22 @@ def put(path: Path, case: Case) -> bool:
     table, column, value = case
     whose = {"taf_threads": "thread = 'bad'", "taf_epochs": "TRUE"}
     where = whose.get(table, "thread = (SELECT id FROM taf_threads WHERE thread = 'bad')")
-    old, new = value if isinstance(value, tuple) else (None, value)
+    *old, new = value if isinstance(value, tuple) else (value,)
+    only = f"{column} = ?" if old else "TRUE"
     with closing(sqlite3.connect(path)) as file:
         try:
             with file:
-                file.execute(
-                    f"UPDATE {table} SET {column} = ? WHERE {where} AND ? IN ({column}, NULL) IS NOT FALSE", (new, old)
-                )
+                file.execute(f"UPDATE {table} SET {column} = ? WHERE {where} AND {only}", (new, *old))
         except (sqlite3.IntegrityError, sqlite3.OperationalError):
             return False
     return True
 
 
 # --- what is done with each ---
+
+
+FORBIDDEN = ("import", "exec", "compile", "os.system", "os.fork", "os.forkpty", "os.rename")
+FORBIDDEN_ROOTS = ("socket.", "subprocess.", "os.exec", "os.posix_spawn", "os.spawn", "ctypes.", "marshal.", "pickle.")
 
 
 class Audit:
@@ -163,21 +154,7 @@ class Audit:
             path, mode, flags = args
             is_write = bool(flags & 3) or any(letter in str(mode) for letter in "wax+")
             return is_write and not str(path).startswith(f"{self._folder}/now.db.owners/")
-        return event in ("import", "exec", "compile") or event.startswith(
-            (
-                "socket.",
-                "subprocess.",
-                "os.system",
-                "os.exec",
-                "os.posix_spawn",
-                "os.fork",
-                "ctypes.",
-                "marshal.",
-                "pickle.",
-                "os.rename",
-                "shutil.",
-            )
-        )
+        return event in FORBIDDEN or event.startswith(FORBIDDEN_ROOTS)
 
 
 async def attack(app: CompiledGraph, thread: str, errors: dict[str, int]) -> float:
@@ -193,7 +170,7 @@ async def attack(app: CompiledGraph, thread: str, errors: dict[str, int]) -> flo
         events,
         lambda: app.ainterrupts(config),
         lambda: app.aget_history(config),
-        lambda: app.athreads(),
+        app.athreads,
         lambda: app.aresume(config, 7),
         lambda: app.ainvoke(None, config),
         lambda: app.ainvoke({"trail": ["more"]}, config),

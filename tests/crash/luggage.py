@@ -52,7 +52,7 @@ LOOSE: dict[str, Any] = {
     "keys": {
         1: "int",
         "1": "str",
-        True and 2: (3,),
+        2: (3,),
         (1, 2): "tuple",
         None: "none",
         "\udc00": "surrogate",

@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from taf import SqliteCheckpointer
 from tests.crash.luggage import LOOSE, PACKED, Luggage, build
 from tests.serialization.values import shape
@@ -12,10 +14,15 @@ ROOT = Path(__file__).parent.parent.parent
 CONFIG = {"thread_id": "t"}
 
 
-async def test_a_state_is_in_another_process_what_it_was(tmp_path: Path) -> None:
-    path = tmp_path / "t.db"
-    command = [sys.executable, "-W", "error", "-m", "tests.crash.luggage", str(path)]
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """The database in which another process has paused."""
+    command = [sys.executable, "-W", "error", "-m", "tests.crash.luggage", str(tmp_path / "t.db")]
     subprocess.run(command, cwd=ROOT, check=True, timeout=60)
+    return tmp_path / "t.db"
+
+
+async def test_a_state_is_in_another_process_what_it_was(path: Path) -> None:
     expected = shape(Luggage(**PACKED))
     async with SqliteCheckpointer(path) as store, build().compile(store) as app:
         found = await app.aget_state(CONFIG)

@@ -9,6 +9,7 @@ import asyncio
 import json
 import random
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,7 +23,7 @@ class Walk(AgentState):
 
 
 def build(folder: Path, name: str) -> StateGraph:
-    """Return a graph of ``before``, ``wait`` (until there is a file named like the process) and ``ask`` (if told to)."""
+    """Return a graph of ``before``, ``wait`` (for a file named like the process) and ``ask`` (if told to)."""
 
     def note(line: str) -> None:
         with open(folder / "ledger", "a") as file:
@@ -98,10 +99,8 @@ class Traveller:
             await asyncio.gather(one(), one())
         for number in range(10):
             thread = {"thread_id": f"w{number}"}
-            try:
+            with suppress(TafError):
                 await self.app.ajoin(thread)
-            except TafError:
-                pass
         return errors
 
     async def submit(self, config: dict[str, Any]) -> None:
