@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from taf.checkpointer.fitting import fitting
 from taf.checkpointer.interrupts import decode_any, decode_ask, decode_marks, encode_any, encode_ask
 from taf.errors import NotStorableError
 from taf.state.channel import Op
@@ -97,8 +98,9 @@ class ChangeCodec:
     def _decode_task(self, stored: Sequence[Any]) -> Task:
         node, key, overlay = stored
         if overlay is None:
-            return Task(node, key)
-        return Task(node, key, {name: value for _, name, value in self.decode_ops(["set", *part] for part in overlay)})
+            return fitting(Task(node, key))
+        ops = self.decode_ops(["set", *part] for part in overlay)
+        return fitting(Task(node, key, {name: value for _, name, value in ops}))
 
     def decode_optional_tasks(self, stored: Iterable[Any] | None) -> tuple[Task, ...] | None:
         """Undo ``tasks`` where there may be none."""
@@ -142,12 +144,14 @@ class ChangeCodec:
     def decode_outputs(self, stored: Iterable[Sequence[Any]]) -> tuple[Output, ...]:
         """Read what nodes returned before their step was done."""
         return tuple(
-            Output(
-                key,
-                node,
-                tuple(op for op in map(self._decode_wanted, wanted) if op is not None),
-                self.decode_optional_tasks(goto),
-                None if ask is None else decode_ask(ask),
+            fitting(
+                Output(
+                    key,
+                    node,
+                    tuple(op for op in map(self._decode_wanted, wanted) if op is not None),
+                    self.decode_optional_tasks(goto),
+                    None if ask is None else decode_ask(ask),
+                )
             )
             for key, node, wanted, goto, ask in stored
         )

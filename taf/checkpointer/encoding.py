@@ -7,6 +7,7 @@ from itertools import chain
 from typing import Any, TypeAlias, cast
 
 from taf.checkpointer.changes import ChangeCodec
+from taf.checkpointer.fitting import fitting, texts
 from taf.checkpointer.interrupts import (
     decode_any,
     decode_ask,
@@ -103,7 +104,7 @@ class FactCodec(ChangeCodec):
         """Undo ``encode``. Raise ``Mismatch`` where the model has changed, ``ValueError`` for all else."""
         try:
             changes = _Slots(self, loads(items) if items else [])
-            return cast("Fact", _DECODE[kind](self, loads(body), changes))
+            return fitting(cast("Fact", _DECODE[kind](self, loads(body), changes)))
         except ValueError:
             raise
         except Exception as error:  # the bytes may be anything
@@ -184,7 +185,7 @@ class FactCodec(ChangeCodec):
     def decode_run(self, thread_id: str, stored: Sequence[Any]) -> Run:
         """Undo ``run``."""
         status, run_id, sequence, step, node, frontier, visit, stage, ran, details = stored
-        return Run(
+        run = Run(
             thread_id,
             {},
             ExecutionStatus(status),
@@ -195,9 +196,10 @@ class FactCodec(ChangeCodec):
             self.decode_tasks(frontier),
             visit,
             Stage(stage),
-            tuple(ran),
+            texts(ran),
             NOTHING if details is None else self._decode_details(details),
         )
+        return fitting(run)
 
     def _decode_details(self, stored: Sequence[Any]) -> Details:
         interrupts, finished, memo, carried, asks, settled, passed, joins, reached, *rest = stored
@@ -242,6 +244,7 @@ class _Slots:
 
 def _decode_stepped(codec: FactCodec, body: Sequence[Any], slots: _Slots) -> Stepped:
     steps, frontier, *rest = body
+    texts(name for step in steps for name in step[:2])
     ran = tuple((node, key, slots.ops(ops, slot)) for slot, (node, key, ops) in enumerate(steps))
     if not rest:
         return Stepped(ran, codec.decode_tasks(frontier))
@@ -257,7 +260,7 @@ def _decode_stepped(codec: FactCodec, body: Sequence[Any], slots: _Slots) -> Ste
 
 
 def _names_by(stored: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
-    return {key: tuple(names) for key, names in stored.items()}
+    return {key: texts(names) for key, names in stored.items()}
 
 
 def _decode_answered(codec: FactCodec, body: Sequence[Any], slots: _Slots) -> Answered:
@@ -284,7 +287,7 @@ _DECODE: dict[str, Callable[[FactCodec, Any, _Slots], Any]] = {
     "answered": _decode_answered,
     "reopened": lambda c, b, s: Reopened(decode_record(b[0]), b[1]),
     "resumed": lambda c, b, s: Resumed(b[0], s.ops(b[1])),
-    "stopped": lambda c, b, s: Stopped(b[0], b[1], b[2], c.decode_outputs(b[3]), decode_partials(b[4]), tuple(b[5])),
+    "stopped": lambda c, b, s: Stopped(b[0], b[1], b[2], c.decode_outputs(b[3]), decode_partials(b[4]), texts(b[5])),
     "completed": lambda c, b, s: Completed(),
     "failed": lambda c, b, s: Failed(b[0], b[1], b[2], c.decode_outputs(b[3])),
     "updated": lambda c, b, s: Updated(s.ops(b[0]), b[1], c.decode_optional_tasks(b[2])),

@@ -9,6 +9,7 @@ from functools import cache
 from types import NoneType
 from typing import Any
 
+from taf.checkpointer.fitting import fitting
 from taf.serialization import Codec, Mark, pack, unpack
 from taf.state.agent_state import Ask
 from taf.state.execution import ExecutionStatus
@@ -75,7 +76,7 @@ def encode_ask(ask: Ask) -> list[Any]:
 def decode_ask(stored: Sequence[Any]) -> Ask:
     """Undo ``encode_ask``."""
     node, reason, status, data = stored
-    return Ask(node, reason, ExecutionStatus(status), decode_any(data))
+    return fitting(Ask(node, reason, ExecutionStatus(status), decode_any(data)))
 
 
 def encode_entry(entry: Entry) -> list[Any]:
@@ -86,7 +87,7 @@ def encode_entry(entry: Entry) -> list[Any]:
 def decode_entry(stored: Sequence[Any]) -> Entry:
     """Undo ``encode_entry``."""
     kind, name, value = stored
-    return Entry(kind, name, decode_any(value))
+    return fitting(Entry(kind, name, decode_any(value)))
 
 
 @cache
@@ -107,7 +108,7 @@ def _encode_shown(value: Any) -> list[Any]:
 
 def decode_partials(stored: Iterable[Sequence[Any]]) -> tuple[Partial, ...]:
     """Undo ``encode_partials``."""
-    return tuple(Partial(node, attempt, key, _decode_shown(*shown)) for node, attempt, key, *shown in stored)
+    return tuple(fitting(Partial(node, attempt, key, _decode_shown(*shown))) for node, attempt, key, *shown in stored)
 
 
 def _decode_shown(stored: Sequence[Any], kind: str = "any") -> Any:

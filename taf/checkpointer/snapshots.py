@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from taf.checkpointer.base import Snapshot
-from taf.checkpointer.changes import Mismatch
 from taf.checkpointer.encoding import FactCodec
 from taf.errors import NotStorableError
 from taf.serialization import dumps, loads
@@ -31,15 +30,13 @@ class SnapshotCodec:
             values = self._schema.apply(values, self._codec.decode_ops(loads(part)))
         channels = self._schema.channels
         origins: dict[str, int] = {name: origin for name, origin in references.items() if name in channels}
-        turned = [name for name in origins if not channels[name].is_list]
-        if turned:
-            raise Mismatch(turned[0], "it was a list")
-        grown = {name: Growing(found, origins[name]) for name, found in self._grown(origins, items).items()}
-        return self._codec.decode_run(thread_id, head)._replace(values={**values, **grown})
+        grown = self._grown(origins, items)
+        lists = {n: Growing(found, origins[n]) if channels[n].is_list else found for n, found in grown.items()}
+        return self._codec.decode_run(thread_id, head)._replace(values={**values, **lists})
 
-    def _grown(self, origins: Mapping[str, int], items: Sequence[tuple[int, bytes]]) -> dict[str, list[Any]]:
+    def _grown(self, origins: Mapping[str, int], items: Sequence[tuple[int, bytes]]) -> dict[str, Any]:
         """Return lists that began with the record of their origin, and only grew since."""
-        lists: dict[str, list[Any]] = {}
+        lists: dict[str, Any] = {}
         for sequence, body in items:
             for _, *stored in loads(body):
                 name = stored[1]
@@ -47,7 +44,7 @@ class SnapshotCodec:
                     continue
                 op = self._codec.decode_op(stored)
                 if op is not None and op[0] == "set":  # what came before it in that record was replaced
-                    lists[name] = [*op[2]]
+                    lists[name] = op[2]
                 elif op is not None and op[0] == "append":
                     lists.setdefault(name, []).extend(op[2])
                 elif sequence > origins[name]:

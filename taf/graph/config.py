@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from taf.errors import ConfigError
 from taf.ids import new_id
@@ -13,8 +12,7 @@ from taf.ids import new_id
 DEFAULT_RECURSION_LIMIT = 100
 
 
-@dataclass(frozen=True, slots=True)
-class RunConfig:
+class RunConfig(NamedTuple):
     """What a call says about its run. ``extra`` holds the keys that taf does not know; nodes get them all."""
 
     thread_id: str
@@ -22,7 +20,7 @@ class RunConfig:
     recursion_limit: int = DEFAULT_RECURSION_LIMIT
     user_id: str | None = None
     checkpoint_id: str | None = None
-    extra: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    extra: Mapping[str, Any] = {}
 
     def as_dict(self) -> dict[str, Any]:
         """Return a fresh dict, as nodes and routers get it."""

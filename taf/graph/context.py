@@ -14,9 +14,11 @@ from pydantic import TypeAdapter, ValidationError
 
 from taf.errors import (
     ConfigError,
+    GraphChangedError,
     InterruptRejectedError,
     NonDeterministicReplayError,
     OutsideNodeError,
+    StoreCorruptError,
 )
 from taf.graph.answers import answer_adapter, why_invalid
 from taf.graph.config import RunConfig
@@ -287,8 +289,16 @@ class Context:
 
     def _recorded(self, position: int, entry: Entry, name: str, codec: Codec) -> Any:
         self._same(position, entry, name, "task")
-        packed, marks = copy_value(entry.value)  # it is unpacked in place, and read again at the next replay
-        return codec.decode(packed, [(tuple(path), tag) for path, tag in marks])
+        try:
+            packed, marks = copy_value(entry.value)  # it is unpacked in place, and read again at the next replay
+            marks = [(tuple(path), tag) for path, tag in marks]
+        except (ValueError, TypeError) as error:
+            raise StoreCorruptError(self.thread_id, None, f'the result of task "{name}": {error}') from error
+        try:
+            return codec.decode(packed, marks)
+        except ValueError as error:
+            what = f'the recorded result of task "{name}" does not fit its type: {error}'
+            raise GraphChangedError(self.thread_id, what, "Let it return what it did.") from error
 
     # -- telling before it is done -----------------------------------------------------------------
 

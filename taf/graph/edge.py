@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from taf.errors import InvalidUpdateError
 from taf.graph.command import Destination, destinations
 from taf.graph.node import Call
 
 
-@dataclass(frozen=True, slots=True)
-class Branch:
+class Branch(NamedTuple):
     """A conditional edge: ``call(state, context)`` says where to go, and may be awaited; ``path_map`` translates."""
 
     source: str
@@ -47,8 +45,7 @@ class Branch:
         return answer
 
 
-@dataclass(frozen=True, slots=True)
-class Join:
+class Join(NamedTuple):
     """An edge that waits: ``target`` runs once after all of ``sources`` have run, in whichever steps."""
 
     sources: tuple[str, ...]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Generator
 from dataclasses import replace
 from datetime import UTC, datetime
 
 from taf.checkpointer.journal import Told
-from taf.errors import ConfigError, UnknownCheckpointError, UnknownThreadError
+from taf.errors import ConfigError, StoreCorruptError, TafError, UnknownCheckpointError, UnknownThreadError
 from taf.events import Event
 from taf.graph.config import RunConfig
 from taf.graph.result import StateSnapshot, snapshot_of
@@ -31,11 +31,23 @@ async def _told(runtime: Runtime, thread_id: str, after: int = 0) -> AsyncGenera
         after = page[-1].record.sequence
 
 
+@contextlib.contextmanager
+def _readable(thread_id: str, told: Told) -> Generator[None, None, None]:
+    """Say that a record is broken, whatever comes of reading it: a store may hold anything."""
+    try:
+        yield
+    except TafError:
+        raise
+    except Exception as error:
+        raise StoreCorruptError(thread_id, told.record.sequence, error) from error
+
+
 async def checkpoints(runtime: Runtime, thread_id: str) -> AsyncGenerator[tuple[Run, datetime], None]:
     """Yield the thread as it was after each fact that left it somewhere, oldest first."""
     run = Run(thread_id)
     async for told in _told(runtime, thread_id):
-        run = evolve(runtime.journal.schema, run, told.fact)
+        with _readable(thread_id, told):
+            run = evolve(runtime.journal.schema, run, told.fact)
         if not isinstance(told.fact, TaskRecorded | Answered | Reopened):
             yield run, datetime.fromtimestamp(told.record.at, UTC)
 
@@ -75,7 +87,9 @@ async def events(
         async for _ in looks:
             async for told in _told(runtime, thread_id, after):
                 after = told.record.sequence
-                for event in events_of(thread_id, [told]):
+                with _readable(thread_id, told):
+                    found = events_of(thread_id, [told])
+                for event in found:
                     if run_id in (None, event.run_id):
                         yield event
             if goes_on is None or not goes_on():

@@ -11,7 +11,6 @@ from types import GenericAlias, NoneType
 from typing import Any, TypeAlias, cast, get_args, get_origin
 from uuid import UUID
 
-from annotated_types import BaseMetadata
 from pydantic import BaseModel, ConfigDict
 from pydantic.fields import FieldInfo
 
@@ -199,5 +198,7 @@ def open_channel(name: str) -> Channel:
 
 def _is_reducer(mark: Any) -> bool:
     """True for any callable beside a type that is not one of pydantic's own marks."""
+    from annotated_types import BaseMetadata  # not before a state has marks: it is slow to load
+
     is_mark = isinstance(mark, type | BaseMetadata) or hasattr(mark, "__get_pydantic_core_schema__")
     return callable(mark) and not is_mark

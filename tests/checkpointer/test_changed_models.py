@@ -24,6 +24,7 @@ class Old(BaseModel):
     title: str = "t"
     gone: int = 1
     items: Annotated[list[str], append] = []
+    kept: list[str] = ["k"]
     scores: Annotated[dict[str, int], merge] = {}
 
 
@@ -91,6 +92,7 @@ async def test_a_new_field_begins_with_its_default(store: InMemoryCheckpointer) 
         "title": "many",
         "gone": 1,
         "items": ["x"],
+        "kept": ["k"],
         "scores": {"a": 1},
         "more": "new",
         "stamps": [],
@@ -172,6 +174,8 @@ async def test_a_value_that_does_not_fit_its_new_type_is_told_with_the_field_and
         ("gone", (int | str | None, None), 1),
         ("title", (Any, None), "many"),
         ("items", (list[Any], []), ["x"]),
+        ("kept", (tuple[str, ...], ()), ("k",)),
+        ("kept", (Any, None), ["k"]),
         ("items", (list[str], []), ["x"]),
         ("scores", (dict[str, float], {}), {"a": 1.0}),
     ],
