@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from inspect import isawaitable
 from typing import Any, Final, Literal, NamedTuple, TypeAlias, cast
@@ -70,7 +70,8 @@ class Whole(NamedTuple):
     values: Mapping[str, Any]
 
 
-class Answer(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Answer:
     """A human's answer to an open interrupt. One that was accepted before, by a parent graph, is never too late."""
 
     answer: Any = NO_ANSWER
