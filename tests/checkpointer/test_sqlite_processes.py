@@ -303,10 +303,13 @@ from taf.checkpointer.sqlite import SqliteCheckpointer
 warnings.simplefilter("ignore", DeprecationWarning)
 store = SqliteCheckpointer({str(path)!r})
 asyncio.run(store.acquire(ThreadKey("", "thread"), lease_seconds=3600))
+there, here = os.pipe()
 if not (child := os.fork()):
     os.close(1)
+    os.write(here, b"!")
     time.sleep({HANG})
     os._exit(0)
+os.read(there, 1)  # what a child does first in its life is done
 print(child, flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
