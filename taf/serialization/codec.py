@@ -53,7 +53,18 @@ class Codec:
         try:
             return self._adapter.dump_python(value, mode=mode, round_trip=True, by_alias=False, warnings="error")
         except Exception as error:  # a serializer of the user's may raise anything
-            raise NotStorableError(self.path, f"it is not of its declared type ({error}).") from error
+            raise NotStorableError(
+                self.path, f"it is not of its declared type: {self._misfit(value, error)}."
+            ) from error
+
+    def _misfit(self, value: Any, error: Exception) -> str:
+        try:
+            self._adapter.validate_python(value, by_name=True, by_alias=False)
+        except ValidationError as invalid:
+            return first_fault(invalid)
+        except Exception as broken:
+            return str(broken)
+        return str(error).splitlines()[-1].strip()  # valid, yet it cannot be written
 
     def _encode_as_json(self, value: Any, refused: NotStorableError) -> tuple[Any, list[Mark]]:
         """Store what pydantic can write as JSON and its declared type reads back: a path, an address."""
@@ -67,9 +78,9 @@ class Codec:
     def _check(self, value: Any, packed: Any, marks: list[Mark]) -> None:
         try:
             back = self.decode(loads(dumps(packed, self.path)), marks)
+            different = difference(value, back, (self.path,))
         except ValueError as error:
             raise NotStorableError(self.path, f"it could not be read back ({error}).") from error
-        different = difference(value, back, (self.path,))
         if different is not None:
             raise NotStorableError(dotted(different), "it would come back as another value or type.")
 

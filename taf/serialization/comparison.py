@@ -33,12 +33,11 @@ def _same(one: Any, other: Any) -> bool:
     kind = type(one)  # pyright: ignore[reportUnknownVariableType]
     if kind in (set, frozenset):
         return len(one) == len(other) and difference(sorted(one, key=_text), sorted(other, key=_text)) is None
-    if kind in SCALARS:
-        return bool(SCALARS[kind][1](one) == SCALARS[kind][1](other))
     if kind is float:
         return repr(one) == repr(other)  # tells 0.0 from -0.0, and not one NaN from another
     try:
-        return bool(one == other)
+        dump = SCALARS[kind][1] if kind in SCALARS else None
+        return bool(one == other) if dump is None else bool(dump(one) == dump(other))
     except Exception:
         return False
 

@@ -20,7 +20,7 @@ from typing_extensions import TypedDict
 from taf.errors import NotStorableError
 from taf.serialization import Codec, dumps, is_exact, loads
 from taf.state.messages import MediaBlock, Message, TextBlock, ToolCallBlock, ToolResultBlock
-from tests.serialization.values import datetimes, decimals, keys, shape, texts, times, values
+from tests.serialization.values import Moon, datetimes, decimals, keys, shape, texts, times, values
 
 
 class Color(Enum):
@@ -207,6 +207,8 @@ REFUSED: list[tuple[Any, Any, str]] = [
     (int, "text", "f"),
     (list[int], ["text"], "f"),
     (SecretStr, SecretStr("password"), "f"),
+    (Pet, Pet(born=datetime(2024, 1, 1, tzinfo=Moon())), "f['born']"),
+    (dict[str, set[datetime] | None], {"a": {datetime(2024, 1, 1, tzinfo=Moon())}}, "f['a'][0]"),
     (Formatted, Formatted(), "f['price']"),
     (Hidden, Hidden(secret="x"), "f['secret']"),
     (Annotated[int, BeforeValidator(lambda value: value + 1)], 1, "f"),
@@ -222,8 +224,14 @@ def test_what_could_not_come_back_is_refused_with_its_path(declared: Any, value:
     assert refused.value.path == path
 
 
-def deep(levels: int) -> Any:
-    return [deep(levels - 1)] if levels else 1
+def test_a_value_of_a_wrong_type_is_refused_in_one_sentence() -> None:
+    with pytest.raises(NotStorableError) as refused:
+        Codec(dict[str, list[int]], "f").encode({"a": [1, "x"]})
+
+    assert str(refused.value) == (
+        "f cannot be stored: it is not of its declared type: "
+        "a.1: Input should be a valid integer, unable to parse string as an integer."
+    )
 
 
 @pytest.mark.parametrize("levels", [65, 200, 5000])

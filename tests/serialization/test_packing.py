@@ -19,7 +19,7 @@ from pydantic import BaseModel, TypeAdapter
 
 from taf.errors import NotStorableError
 from taf.serialization import MAX_DEPTH, dumps, loads, pack, unpack
-from tests.serialization.values import shape, values
+from tests.serialization.values import Moon, shape, values
 
 BERLIN = ZoneInfo("Europe/Berlin")
 
@@ -68,14 +68,6 @@ def test_an_offset_that_pydantic_read_comes_back_as_the_same_moment() -> None:
 
     assert through(read) == read
     assert through(read).utcoffset() == timedelta(hours=2)
-
-
-class Moon(tzinfo):
-    def utcoffset(self, moment: datetime | None) -> timedelta:
-        return timedelta(hours=13)
-
-    def __repr__(self) -> str:
-        return "Moon()"
 
 
 ZONE_FILE = b"TZif" + bytes(16) + struct.pack(">6l", 0, 0, 0, 0, 1, 4) + bytes(6) + b"UTC\0"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields, is_dataclass
-from datetime import UTC, datetime, time, timedelta, timezone
+from datetime import UTC, datetime, time, timedelta, timezone, tzinfo
 from decimal import Decimal
 from enum import Enum
 from typing import Any
@@ -11,6 +11,17 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from hypothesis import strategies as st
 from pydantic import BaseModel
+
+
+class Moon(tzinfo):
+    """A time zone that has no name to be stored by."""
+
+    def utcoffset(self, moment: datetime | None) -> timedelta:
+        return timedelta(hours=13)
+
+    def __repr__(self) -> str:
+        return "Moon()"
+
 
 texts = st.text(st.characters(), max_size=8) | st.sampled_from(["\x00", "a\x00b", "\ud800", "x\udfff", "\\ud800", "é𝄞"])
 numbers = st.integers() | st.integers(-(2**200), 2**200) | st.floats() | st.booleans()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -129,6 +130,42 @@ def test_equal_items_are_not_taken_for_the_same_ones() -> None:
     version.extended([1])
 
     assert [type(item) for item in version.extended([True])] == [int, bool]
+
+
+def test_an_older_version_does_not_find_what_was_appended_later() -> None:
+    old = Growing([Item("a")])
+    assert old.position("a") == 0
+    new = old.extended([Item("b")])
+
+    assert (new.position("b"), old.position("b")) == (1, None)
+    other = old.extended([Item("c")])
+    assert (other.position("c"), other.position("b"), new.position("c")) == (1, None, None)
+
+
+class Intruding(Sequence[str]):
+    """Extends the same version once more, while it is being appended."""
+
+    def __init__(self, base: Growing) -> None:
+        self.base = base
+
+    def __len__(self) -> int:
+        return 1
+
+    def __getitem__(self, index: Any) -> Any:
+        raise NotImplementedError
+
+    def __iter__(self) -> Iterator[str]:
+        self.theirs = self.base.extended(["theirs"])
+        yield "mine"
+
+
+def test_whoever_comes_while_a_version_is_extended_gets_a_list_of_its_own() -> None:
+    base = Growing(["first"])
+    items = Intruding(base)
+    mine = base.extended(items)
+
+    assert (mine.to_list(), items.theirs.to_list()) == (["first", "mine"], ["first", "theirs"])
+    assert mine.extended(["last"]).to_list() == ["first", "mine", "last"]
 
 
 def test_a_version_has_no_hash_since_it_can_be_equal_to_another() -> None:

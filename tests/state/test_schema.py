@@ -101,6 +101,23 @@ def test_a_reducer_that_changes_its_argument_changes_no_earlier_version() -> Non
     assert plain(WIDE, first)["own"] == [1]
 
 
+def test_a_reducer_that_changes_what_is_inside_its_argument_changes_no_earlier_version() -> None:
+    def count(current: dict[str, list[int]], update: int) -> dict[str, list[int]]:
+        current["seen"].append(update)
+        return current
+
+    class Counting(BaseModel):
+        data: Annotated[dict[str, list[int]], count] = {"seen": []}
+        lists: Annotated[list[list[int]], lambda current, update: current[0].append(update) or current] = [[]]
+
+    schema = StateSchema(Counting)
+    first = step(schema, begun(schema), returning({"data": 1, "lists": 1}))
+    after = step(schema, first, returning({"data": 2, "lists": 2}))
+
+    assert plain(schema, first) == {"data": {"seen": [1]}, "lists": [[1]]}
+    assert plain(schema, after) == {"data": {"seen": [1, 2]}, "lists": [[1, 2]]}
+
+
 def test_what_a_node_keeps_of_its_result_changes_nothing_afterwards() -> None:
     kept: dict[str, Any] = {"items": ["a"], "scores": {"a": 1}, "own": 1, "seen": {"x"}}
     after = step(WIDE, begun(WIDE), returning(kept))
