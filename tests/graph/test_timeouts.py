@@ -47,7 +47,7 @@ async def test_a_sync_node_is_given_up_and_what_it_returns_too_late_is_refused(
         left.set()
         return {"trail": "too late"}
 
-    app = app_of(slow, checkpointer=store)
+    app = app_of(slow, 0.25, checkpointer=store)  # its thread has to begin within that time
     async with asyncio.timeout(10):
         with pytest.raises(NodeTimeoutError):
             await run(app, style, {}, {"thread_id": "t"})
@@ -73,7 +73,7 @@ async def test_a_sync_node_that_was_given_up_can_record_no_task(store: BaseCheck
             outcome.append(refused)
         left.set()
 
-    app = app_of(slow, checkpointer=store)
+    app = app_of(slow, 0.25, checkpointer=store)
     async with asyncio.timeout(10):
         with pytest.raises(NodeTimeoutError):
             await app.ainvoke({}, {"thread_id": "t"})
