@@ -172,6 +172,7 @@ def test_marks_that_do_not_fit_give_a_value_error_and_nothing_else(value: Any, m
     [
         (["2024-01-01T00:00:00", 0, "../../etc/passwd"], "datetime"),
         (["2024-01-01T00:00:00", 0, "os.path"], "datetime"),
+        (["2024-01-01T00:00:00", 0, "posix/UTC"], "datetime"),  # a file, but no key
         (["2024-01-01T00:00:00", 0, None, "X", 2, 0, 0], "datetime"),
         (["2024-01-01T00:00:00", 0, None, 5, 0, 0, 0], "datetime"),
         (["2024-01-01T00:00:00", 2], "datetime"),
