@@ -45,11 +45,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from difflib import get_close_matches
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return `` Did you mean "x"?`` for the closest known name, or nothing."""
+    from difflib import get_close_matches  # not before something is wrong: it is slow to load
+
     found = get_close_matches(name, list(known), n=1, cutoff=0.5)
     return f' Did you mean "{found[0]}"?' if found else ""
 
