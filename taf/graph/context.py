@@ -97,11 +97,6 @@ class Context:
         """What the node got from tasks and humans in this visit, by the order of its calls."""
         return self.running.details.memo.get(self.task.key, {})
 
-    @property
-    def open(self) -> Sequence[InterruptRecord]:
-        """The thread's open interrupts when the node began."""
-        return self.running.details.interrupts
-
     def meta(self) -> ExecutionMeta:
         """Return how the thread stands, as the node sees it."""
         return replace(self.running.meta(), current_node=self.node)
@@ -191,9 +186,8 @@ class Context:
             raise NonDeterministicReplayError(self.node, position % LANE, recorded, f'{words[kinds[0]]} "{name}"')
 
     def ask(self, question: Question, position: int) -> None:
-        """Put a question on record, or find it there. The run pauses when the node is left."""
-        record = self._asked_before(question, position) or self._host.record_of(self, question, position)
-        self.asked += (record,)
+        """Put a question on record; a node with an open one does not run. The run pauses when the node is left."""
+        self.asked += (self._host.record_of(self, question, position),)
         self._call_out()
 
     def _call_out(self) -> None:
@@ -213,21 +207,6 @@ class Context:
         self.has_left = True
         if self.was_cancelled and self.runner is not None:
             self.runner.uncancel()
-
-    def _asked_before(self, question: Question, position: int) -> InterruptRecord | None:
-        for record in self.open:
-            if record.task != self.task.key:
-                continue
-            if question.inner_id is not None:
-                if record.inner_id == question.inner_id:
-                    return record
-            elif record.position == position:
-                if record.reason != question.reason:
-                    asked = f'the question "{question.reason}"'
-                    known = f'the question "{record.reason}"'
-                    raise NonDeterministicReplayError(self.node, position % LANE, known, asked)
-                return record
-        return None
 
     def next_position(self) -> int:
         """Count what the node asks for, so that a replay can be compared with the record.

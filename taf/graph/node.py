@@ -7,7 +7,7 @@ import random
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 from taf.errors import ConfigError, GraphError
 
@@ -48,13 +48,6 @@ class RetryPolicy:
         except OverflowError:
             interval = self.max_interval
         return interval * (1 + self.jitter * random.random())
-
-
-class NodeContext(Protocol):
-    """What a node's callable may be given besides the state."""
-
-    @property
-    def config(self) -> dict[str, Any]: ...
 
 
 Call = Callable[[Any, Any], Any]

@@ -113,8 +113,7 @@ class SubgraphCall:
 
     @staticmethod
     def _ask(records: Sequence[InterruptRecord], context: Context) -> None:
-        mine = [record.position for record in context.open if record.task == context.task.key]
-        position = max([*mine, *context.memo], default=-1) + 1
+        position = max(context.memo, default=-1) + 1
         for offset, record in enumerate(records):
             question = Question(
                 record.reason,
