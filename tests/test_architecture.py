@@ -47,6 +47,7 @@ GRAPH_ORDER = [
     "partials",
     "door",
     "halting",
+    "straight",
     "engine",
     "active",
     "waiting",

@@ -17,7 +17,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import ClassVar, NamedTuple, Self
 
 
 class ThreadKey(NamedTuple):
@@ -140,6 +140,13 @@ Watcher = Callable[[Change], None]
 class BaseCheckpointer(ABC):
     """Subclass this to keep threads elsewhere; the suite in ``taf.testing`` says whether it holds."""
 
+    is_quick: ClassVar[bool] = False
+    """True for a store that also has ``append_now``: who has nothing to wait for need not await it."""
+
+    def __init_subclass__(cls) -> None:
+        if "append" in vars(cls):  # who changes that one alone is not to be passed by
+            cls.is_quick = "append_now" in vars(cls)
+
     @abstractmethod
     async def acquire(
         self, key: ThreadKey, *, lease_seconds: float, known: Known | None = None, create: bool = True
@@ -156,6 +163,10 @@ class BaseCheckpointer(ABC):
         ``is_release`` gives the thread back in the same transaction and drops the run's signals. A release of a
         thread that has no records removes it.
         """
+
+    def append_now(self, commit: Commit) -> Sequence[Signal]:
+        """Do what ``append`` does, in a store that says by ``is_quick`` that it needs no I/O for it."""
+        raise NotImplementedError
 
     @abstractmethod
     def abandon(self, key: ThreadKey, epoch: int) -> None:

@@ -21,7 +21,7 @@ from taf.checkpointer.interrupts import (
     encode_record,
 )
 from taf.errors import NotStorableError
-from taf.serialization import dumps, loads
+from taf.serialization import SHORT, dumps, loads
 from taf.state.channel import Op
 from taf.state.execution import ExecutionStatus
 from taf.state.facts import (
@@ -36,6 +36,7 @@ from taf.state.facts import (
     Started,
     Stepped,
     Stopped,
+    Task,
     TaskRecorded,
     Updated,
 )
@@ -65,6 +66,8 @@ Encoded: TypeAlias = tuple[str, bytes, bytes | None]
 
 Items = list[list[Any]]
 
+_UNKNOWN: tuple[object, bytes, bytes] = (None, b"", b"")
+
 
 class FactCodec(ChangeCodec):
     """Encodes and decodes facts and runs of one state model."""
@@ -85,6 +88,7 @@ class FactCodec(ChangeCodec):
             Updated: lambda f, items: [self._ops(f.ops, items), f.node, self.optional_tasks(f.frontier)],
             Forked: lambda f, items: [f.source, f.sequence, self.run(f.run), self._ops(f.ops, items)],
         }
+        self._around: dict[str, tuple[object, bytes, bytes]] = {}
 
     # -- facts -------------------------------------------------------------------------------------
 
@@ -99,6 +103,27 @@ class FactCodec(ChangeCodec):
             for op in _ops_of(fact):
                 dumps(self.op(op), op[1])  # raises too, and names the field, if one is to blame
             raise
+
+    def encode_straight(self, task: Task, ops: Sequence[Op], frontier: tuple[Task, ...]) -> tuple[bytes, bytes | None]:
+        """Do what ``encode`` does for the step of one node that led along its edges, without making the fact.
+
+        What stands around its changes is the same each time, and kept.
+        """
+        known, head, tail = self._around.get(task.key, _UNKNOWN)
+        if known is not frontier:
+            head, tail = self._put_around(task, frontier)
+        items: Items = []
+        body = head + dumps(self._ops(ops, items)) + tail
+        if len(body) > SHORT:  # so long that it has bounds to keep, as a whole
+            return self.encode(Stepped(((task.node, task.key, ops),), frontier))[1:]
+        return body, dumps(items) if items else None
+
+    def _put_around(self, task: Task, frontier: tuple[Task, ...]) -> tuple[bytes, bytes]:
+        head = b"[[[" + dumps(task.node) + b"," + dumps(task.key) + b","
+        tail = b"]]," + dumps(self.tasks(frontier)) + b"]"
+        if task.key == task.node:
+            self._around[task.key] = frontier, head, tail
+        return head, tail
 
     def decode(self, kind: str, body: bytes, items: bytes | None) -> Fact:
         """Undo ``encode``. Raise ``Mismatch`` where the model has changed, ``ValueError`` for all else."""

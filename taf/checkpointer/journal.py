@@ -31,10 +31,11 @@ from taf.checkpointer.interrupts import decode_record, encode_record
 from taf.checkpointer.snapshots import SnapshotCodec
 from taf.errors import ConfigError, GraphChangedError, NotStorableError, StoreCorruptError
 from taf.serialization import dumps, loads
+from taf.state.channel import Op
 from taf.state.execution import ExecutionStatus
-from taf.state.facts import Answered, Fact
+from taf.state.facts import Answered, Fact, Task, quick_tuple
 from taf.state.interrupts import InterruptRecord, InterruptStatus
-from taf.state.run import Run, evolve
+from taf.state.run import Run, evolve, straight
 from taf.state.schema import StateSchema, Values
 
 SNAPSHOT_FLOOR = 64 * 1024
@@ -203,6 +204,9 @@ class Ledger:
 
     def __init__(self, journal: Journal, thread_id: str, grant: Grant, warm: Warm) -> None:
         self._journal, self._epoch = journal, grant.epoch
+        self._append, self._append_now, self._clock = journal.store.append, journal.store.append_now, journal.clock
+        self.is_quick = journal.store.is_quick
+        self._encode_straight = journal.codec.encode_straight
         self.born, self.run = warm.born, warm.run
         self._tail_bytes, self._snapshot_bytes = warm.tail_bytes, warm.snapshot_bytes
         self._saved = warm.run.sequence
@@ -236,6 +240,21 @@ class Ledger:
         self._tail_bytes += len(body)
         self.run = after
 
+    def stage_straight(self, task: Task, ops: Sequence[Op], frontier: tuple[Task, ...], values: Values) -> Run:
+        """Take a step of one node that led along its edges, without making its fact; return the run after it.
+
+        For a run with no details that is told to nobody. Raise as ``stage`` does.
+        """
+        run = self.run
+        body, items = self._encode_straight(task, ops, frontier)
+        if not self._staged:
+            self._before = run
+        self.run = after = straight(run, task.node, frontier, values)
+        record = (after.sequence, "stepped", run.run_id, self._clock(), body, items, after.step)
+        self._staged.append(quick_tuple(Record, record))
+        self._tail_bytes += len(body)
+        return after
+
     def unstage(self) -> None:
         """Forget what is staged and not saved."""
         if self._staged:
@@ -247,27 +266,50 @@ class Ledger:
 
         When the store fails, what is in memory is dropped: only the store knows what it holds.
         """
-        if self._failure is not None:  # say again what went wrong: that the thread was let go of since is no news
-            raise self._failure
-        run, records, facts, interrupts = self.run, self._staged, self._facts, self._interrupts
-        self._staged, self._facts, self._interrupts = [], [], []
-        snapshot = self._snapshot() if self._tail_bytes > SNAPSHOT_FLOOR else None
-        commit = Commit(
-            self.key, self._epoch, self._saved, records, run.status, run.run_id, interrupts, snapshot, release
-        )
+        records, facts = self._staged, self._facts
+        commit = self._commit(release)
         try:
-            signals = await self._journal.store.append(commit)
+            signals = await self._append(commit)
         except BaseException as error:
-            self._failure = error
-            self.abandon()
+            self._failed(error)
             raise
-        self._saved = run.sequence
+        self._saved = self.run.sequence
         if release:
             self.is_open = False
             self._remember()
         if telling:
             self.told = [Told(*one) for one in zip(records, facts, strict=True)]
         return signals
+
+    def _commit(self, is_release: bool) -> Commit:
+        """Return what is staged, which is not staged any more."""
+        if self._failure is not None:  # say again what went wrong: that the thread was let go of since is no news
+            raise self._failure
+        run, records, interrupts = self.run, self._staged, self._interrupts
+        self._staged, self._facts, self._interrupts = [], [], []
+        snapshot = self._snapshot() if self._tail_bytes > SNAPSHOT_FLOOR else None
+        key, epoch, head = self.key, self._epoch, self._saved
+        return Commit(key, epoch, head, records, run.status, run.run_id, interrupts, snapshot, is_release)
+
+    def save_quickly(self) -> Sequence[Signal]:
+        """Do what ``save`` does, without telling and without an await, in a store that ``is_quick``."""
+        run, records = self.run, self._staged
+        if self._facts or self._failure is not None or self._tail_bytes > SNAPSHOT_FLOOR:
+            commit = self._commit(False)
+        else:  # nothing but plain steps
+            key, epoch, head, self._staged = self.key, self._epoch, self._saved, []
+            commit = quick_tuple(Commit, (key, epoch, head, records, run.status, run.run_id, (), None, False))
+        try:
+            signals = self._append_now(commit)
+        except BaseException as error:
+            self._failed(error)
+            raise
+        self._saved = run.sequence
+        return signals
+
+    def _failed(self, error: BaseException) -> None:
+        self._failure = error
+        self.abandon()
 
     def _snapshot(self) -> Snapshot | None:
         """Return a snapshot if what was written since the last one outweighs it."""

@@ -80,26 +80,32 @@ class InMemoryCheckpointer(BaseCheckpointer):
 
     async def append(self, commit: Commit) -> Sequence[Signal]:
         """See ``BaseCheckpointer.append``."""
-        with self._lock:
-            thread = self._threads.get(commit.key)
-            if thread is None or thread.epoch != commit.epoch or thread.head != commit.expected or not thread.is_owned:
-                raise StaleOwnerError(commit.key.thread, commit.epoch)
-            records = commit.records
+        return self.append_now(commit)
+
+    def append_now(self, commit: Commit) -> Sequence[Signal]:
+        """See ``BaseCheckpointer.append_now``: nobody waits for memory."""
+        key, epoch, expected, records, status, run_id, interrupts, snapshot, is_release = commit
+        self._lock.acquire()  # half the cost of a with block, and every step comes here
+        try:
+            thread = self._threads.get(key)
+            if thread is None or thread.epoch != epoch or thread.head != expected or not thread.is_owned:
+                raise StaleOwnerError(key.thread, epoch)
             if records:
-                thread.records.extend(records)
-                thread.head, thread.updated = records[-1].sequence, records[-1].at
-            thread.status, thread.run_id = commit.status, commit.run_id
-            if commit.snapshot is not None:
-                thread.snapshot = commit.snapshot
-            for row in commit.interrupts:
-                self._interrupts[row.id] = _Interrupt(commit.key, row)
-            signals = [signal for signal in thread.signals if signal.run_id == commit.run_id] if thread.signals else ()
-            if commit.is_release:
-                self._release(commit.key, thread)
-            watchers = self._watchers.get(commit.key) if self._watchers else None
+                thread.records += records
+                thread.head, _, _, thread.updated, _, _, _ = records[-1]
+            thread.status, thread.run_id = status, run_id
+            if snapshot is not None:
+                thread.snapshot = snapshot
+            if interrupts:
+                self._interrupts |= {row.id: _Interrupt(key, row) for row in interrupts}
+            signals = [signal for signal in thread.signals if signal.run_id == run_id] if thread.signals else ()
+            if is_release:
+                self._release(key, thread)
+            watchers = self._watchers.get(key) if self._watchers else None
+        finally:
+            self._lock.release()
         if watchers:
-            left = () if commit.is_release else signals
-            self._tell(watchers, Change(thread.head, commit.status, commit.run_id, left))
+            self._tell(watchers, Change(thread.head, status, run_id, () if is_release else signals))
         return signals
 
     def _release(self, key: ThreadKey, thread: _Thread) -> None:

@@ -21,13 +21,13 @@ from taf.events import Event
 from taf.graph.config import RunConfig
 from taf.graph.context import AnswerRefused, Context, Question, running_loop
 from taf.graph.context import Pause as LeftToAsk
-from taf.graph.halting import Halting
 from taf.graph.intake import Call, Intake
 from taf.graph.partials import event_of
-from taf.graph.plan import Decision, Finish, Pause, ReachLimit, RunNodes, plan, step, straight_on
+from taf.graph.plan import Decision, Finish, Pause, ReachLimit, RunNodes, plan, step
 from taf.graph.routing import Routes
 from taf.graph.runner import NOTHING_LEFT, Runner, StepResult
 from taf.graph.runtime import Runtime
+from taf.graph.straight import StraightAhead
 from taf.graph.telling import events_of
 from taf.ids import new_id
 from taf.serialization import pack
@@ -53,7 +53,7 @@ from taf.state.schema import Values
 Reader = Callable[[Sequence[Event], Run], None]
 
 
-class Engine(Halting):
+class Engine(StraightAhead):
     """Drives one run on one event loop.
 
     ``reader`` gets the run's events as they are committed, with the run as it is then. ``parent`` is set in a
@@ -78,7 +78,6 @@ class Engine(Halting):
         self._reader = reader
         self._is_silent = parent is not None or (reader is None and runtime.bus.is_silent)
         self._limit = config.recursion_limit
-        self._recording: set[asyncio.Task[None]] = set()
         self._on_detached = on_detached
 
     # -- from the door to the rest -----------------------------------------------------------------
@@ -120,7 +119,7 @@ class Engine(Halting):
             lambda values: self._routes.enter(ledger.run, values),
             decide=options.decide,
             while_paused=options.while_paused,
-            now=options.clock(),
+            clock=options.clock,
         )
         thread_id = ledger.key.thread
         self.is_in_nodes = True  # users' code as well: what decides, and routers
@@ -140,28 +139,30 @@ class Engine(Halting):
 
     async def _drive(self, ledger: Ledger) -> Run:
         spec, limit = self.runtime.spec, self._limit
-        decision = plan(spec, ledger.run, limit)
-        while type(decision) is RunNodes:
-            signals = await ledger.save(telling=not self._is_silent)
-            if signals or not self._is_silent:
-                await self._saved(ledger, signals)
-            if self.stop_reason is not None:
-                return await self._stop(ledger)
-            self.is_in_nodes = True
-            try:
-                result = await self.runner.step(decision.tasks)
-            except (LeftToAsk, AnswerRefused, Exception) as left:
-                result = self.runner.came_out(decision.tasks[0], left)
-            finally:
-                self.is_in_nodes = False
+        while True:
+            result = await self._went_straight(ledger, limit) if self._is_silent else None
+            if result is None:
+                decision = plan(spec, ledger.run, limit)
+                if type(decision) is not RunNodes:
+                    return await self._rest(ledger, decision)
+                await self._save(ledger)
+                if self.stop_reason is not None:
+                    return await self._stop(ledger)
+                result = await self._came_of(decision.tasks)
             if self._recording:
                 await asyncio.wait(self._recording)
-            if self.stop_reason is not None or (self.parent is not None and self.parent.stopping):
+            if self.is_stopping:
                 return await self._stop(ledger)  # what came of the nodes after the stop is refused
-            if type(result) is not Output or not self._went_straight(ledger, result):
-                await self._take(ledger, result)
-            decision = plan(spec, ledger.run, limit)
-        return await self._rest(ledger, decision)
+            await self._take(ledger, result)
+
+    async def _came_of(self, tasks: Sequence[Task]) -> StepResult | Output:
+        self.is_in_nodes = True
+        try:
+            return await self.runner.step(tasks)
+        except (LeftToAsk, AnswerRefused, Exception) as left:
+            return self.runner.came_out(tasks[0], left)
+        finally:
+            self.is_in_nodes = False
 
     async def _take(self, ledger: Ledger, result: StepResult | Output) -> None:
         """Stage what came of a step. Raise what a node raised, once that is on record."""
@@ -180,22 +181,6 @@ class Engine(Halting):
                 await self._fail(ledger, error, outputs[0].node if len(outputs) == 1 else None, outputs)
         self.partials.clear()
         self.runner.left_behind = NOTHING_LEFT
-
-    def _went_straight(self, ledger: Ledger, output: Output) -> bool:
-        """Stage the plainest of steps, one node that leads along its edges. Return False where there is more to it."""
-        run, spec = ledger.run, self.runtime.spec
-        route = straight_on(spec, run, output)
-        if route is None:
-            return False
-        key, node, ops, _, _ = output
-        try:
-            changes, values = spec.schema.merge(run.values, ((node, ops),), run.sequence + 1)
-            ledger.stage(Stepped(((node, key, changes[0]),), route), values)
-        except Exception:
-            return False  # the general way finds the same fault, and puts it on record
-        if self.partials:
-            self.partials.clear()
-        return True
 
     async def _step_done(self, run: Run, outputs: Sequence[Output]) -> tuple[Stepped, Values]:
         """Return the fact of a step that is done, and the values that it leads to."""
@@ -379,11 +364,6 @@ class Engine(Halting):
         if change.signals:
             with contextlib.suppress(RuntimeError):  # the loop is closed: nothing runs there any more
                 self.loop.call_soon_threadsafe(self._heed, change.signals)
-
-    def _heed(self, signals: Sequence[Signal]) -> None:
-        for signal in signals:
-            if signal.kind == "stop" and signal.run_id == self.config.run_id:
-                self.request_stop(signal.body.decode(errors="replace") or "stopped")
 
     def _detached(self, error: Exception | None) -> None:
         if self._on_detached is not None:

@@ -103,10 +103,13 @@ class Intake:
         *,
         decide: Decide = approve_breakpoints,
         while_paused: WhilePaused = "resume",
-        now: float,
+        clock: Callable[[], float],
     ) -> None:
         self._spec, self._enter, self._decide, self._while_paused = spec, enter, decide, while_paused
-        self._now = datetime.fromtimestamp(now, UTC)
+        self._clock = clock
+
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self._clock(), UTC)
 
     async def facts(
         self, run: Run, call: Call, run_id: str, closed: Callable[[], Awaitable[Sequence[InterruptRecord]]]
@@ -235,7 +238,7 @@ class Intake:
         )
 
     def _require_in_time(self, run: Run, record: InterruptRecord) -> None:
-        if record.due_at is not None and self._now > record.due_at:
+        if record.due_at is not None and self._now() > record.due_at:
             raise InterruptExpiredError(run.thread_id, record.id, record.due_at)
 
     def _answered(self, run: Run, record: InterruptRecord, decision: Any, by: str | None) -> Answered:
@@ -247,7 +250,7 @@ class Intake:
             version=record.version + 1,
             answer=decision.answer if isinstance(decision, Respond) else decision.reason if is_reject else None,
             answered_by=by,
-            answered_at=self._now,
+            answered_at=self._now(),
         )
         if record.inner_id is not None:
             return Answered(closed, Entry("decision", record.inner_id, [*_stored(decision), by]))

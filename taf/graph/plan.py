@@ -115,13 +115,6 @@ def _guards(graph: GraphSpec, run: Run) -> Pause | None:
     return Pause(InterruptKind.BEFORE, gates) if gates else None
 
 
-def straight_on(graph: GraphSpec, run: Run, output: Output) -> tuple[Task, ...] | None:
-    """Return what follows a step of one node that simply leads along its edges, or None where there is more to it."""
-    if run.details is not NOTHING or output.goto is not None or output.ask is not None or graph.joins:
-        return None
-    return graph.straight.get(output.node)
-
-
 def step(
     graph: GraphSpec,
     run: Run,

@@ -28,6 +28,9 @@ class Routes:
 
     async def enter(self, run: Run, values: Values) -> tuple[Task, ...]:
         """Return what runs first. Routers see the pass that is about to begin."""
+        straight = self._spec.straight.get(START)
+        if straight is not None:
+            return straight
         begun = run._replace(
             status=ExecutionStatus.RUNNING, run_id=self._host.config.run_id, step=0, node=None, details=NOTHING
         )

@@ -22,9 +22,11 @@ from taf.graph.context import AnswerRefused, Context, Host, Pause, enter, leave
 from taf.graph.node import Node
 from taf.graph.spec import GraphSpec
 from taf.state.agent_state import AgentState, Ask
+from taf.state.channel import Op
 from taf.state.facts import Output, Task
 from taf.state.interrupts import InterruptRecord
 from taf.state.run import NOTHING, Run
+from taf.state.view import asked_of
 
 
 class StepResult(NamedTuple):
@@ -60,6 +62,7 @@ class Runner:
         self, spec: GraphSpec, host: RunnerHost, limiter: Callable[[], CapacityLimiter], max_concurrency: int | None
     ) -> None:
         self.spec, self._host, self._limiter, self._width = spec, host, limiter, max_concurrency
+        self._schema, self._view = spec.schema, spec.schema.view
         self.threads: set[Context] = set()
         self.left_behind = NOTHING_LEFT
         """What was finished of the step under way: kept when the run is stopped."""
@@ -77,7 +80,7 @@ class Runner:
         if len(tasks) == 1:
             task = tasks[0]
             node = self.spec.nodes[task.node]
-            if node.is_plain:  # the hot path: awaited in the run's own task
+            if node.is_plain:  # awaited in the run's own task
                 return self._call(node, Context(self._host, self._host.run, task))
             return self.attempts(node, task)
         return _Branches(self, tasks, self._width).run()
@@ -123,10 +126,9 @@ class Runner:
             raise NodeTimeoutError(node.name, node.timeout) from error
 
     async def _call(self, node: Node, context: Context) -> Output:
-        run = context.running
-        task = context.task
+        run, task = context.running, context.task
         values = run.values if task.overlay is None else {**run.values, **task.overlay}
-        state = self.spec.schema.view(values, context)
+        state = self._view(values, context)
         context.runner = asyncio.current_task()
         token = enter(context)
         try:
@@ -135,20 +137,16 @@ class Runner:
             else:
                 result = await self._in_thread(node, state, context)
         except BaseException as left:
-            context.close()
-            result = self._left_by(unwrapped(left), context)
+            result = self.left_by(left, context)
         finally:
             leave(token)
             context.has_left = True
-        if context.asked or context.refused:
-            context.close()
-            raise PauseSwallowedError(node.name, context.question)
-        if run.details is not NOTHING:
-            context.check_replay()
-        return self._output(node, task, values, state, result)
+        return self.output(node, context, values, state, result)
 
-    def _left_by(self, left: BaseException, context: Context) -> Command:
+    def left_by(self, left: BaseException, context: Context) -> Command:
         """Return where a rejection leads. Raise everything else that a node is left by as what it means for the run."""
+        context.close()
+        left = unwrapped(left)
         if isinstance(left, InterruptRejectedError):
             context.asked, context.refused = (), None  # whatever else it asked, the node is done
             return Command(goto=left.goto or END)
@@ -184,24 +182,33 @@ class Runner:
 
     # -- what it returned --------------------------------------------------------------------------
 
-    def _output(self, node: Node, task: Task, values: Any, state: Any, result: Any) -> Output:
-        schema, who = self.spec.schema, node.returned
-        update, goto = result, None
+    def output(self, node: Node, context: Context, values: Any, state: Any, result: Any) -> Output:
+        """Read what a node returned. Raise for what it may not, or when it passed over a question of its own."""
+        if context.asked or context.refused:
+            context.close()
+            raise PauseSwallowedError(node.name, context.question)
+        if context.running.details is not NOTHING:
+            context.check_replay()
+        task, schema, update, goto = context.task, self._schema, result, None
         if type(result) is Command:
             update = result.update
             if result.goto is not None:
                 goto = self._goto(task.node, result.goto)
         if type(update) is dict:
-            ops = schema.wanted_by_dict(cast("dict[str, Any]", update), who)
-        elif update is None:
-            ops = []
-        elif isinstance(update, Returned):
-            ops = schema.wanted_values(values, update.values, who)
-        elif isinstance(update, schema.model):
-            ops = schema.wanted_by_state(values, update, who)
+            ops = schema.wanted_by_dict(cast("dict[str, Any]", update), node.returned)
         else:
-            ops = schema.wanted(update, who)
+            ops = self._wanted(node, values, update)
         return Output(task.key, task.node, tuple(ops), goto, _ask(state, update))
+
+    def _wanted(self, node: Node, values: Any, update: Any) -> list[Op]:
+        schema, who = self._schema, node.returned
+        if update is None:
+            return []
+        if isinstance(update, Returned):
+            return schema.wanted_values(values, update.values, who)
+        if isinstance(update, schema.model):
+            return schema.wanted_by_state(values, update, who)
+        return schema.wanted(update, who)
 
     def _goto(self, node: str, goto: Any) -> tuple[Task, ...]:
         targets = destinations(goto)
@@ -212,11 +219,10 @@ class Runner:
 
 
 def _ask(state: Any, returned: Any) -> Ask | None:
-    private = state.__pydantic_private__  # read directly: a private attribute costs a microsecond
-    ask = private["_ask"] if private and "_ask" in private else None
+    ask = asked_of(state)
     if ask is None and returned is not state and isinstance(returned, AgentState):
         ask = returned.requested_interrupt
-    return cast("Ask | None", ask)
+    return ask
 
 
 def unwrapped(left: BaseException) -> BaseException:

@@ -30,6 +30,8 @@ class GraphSpec:
     after: frozenset[str] = frozenset()
     straight: Mapping[str, tuple[Task, ...]] = field(init=False)
     """What follows a node that has nothing but plain edges, ready to be used as a frontier."""
+    plain: Mapping[str, tuple[Node, tuple[Task, ...]]] = field(init=False)
+    """The nodes that are just awaited and then lead along their edges, with what follows them."""
     fingerprint: str = field(init=False)
     """Changes when a node or a plain edge does; stored with each pass."""
 
@@ -38,6 +40,10 @@ class GraphSpec:
         ways = {name: self.edges.get(name, ()) for name in (START, *self.nodes) if name not in self.branches}
         straight = {name: self.tasks(targets) for name, targets in ways.items() if known.issuperset(targets)}
         object.__setattr__(self, "straight", straight)
+        special = {*self.before, *self.after, *(name for join in self.joins for name in join.sources)}
+        known_ways = ((node, straight.get(name)) for name, node in self.nodes.items() if name not in special)
+        plain = {node.name: (node, way) for node, way in known_ways if node.is_plain and way is not None}
+        object.__setattr__(self, "plain", plain)
         shape = repr([sorted(self.nodes), sorted(self.edges.items()), [join.name for join in self.joins]])
         object.__setattr__(self, "fingerprint", f"{zlib.crc32(shape.encode()):08x}")
 

@@ -15,8 +15,8 @@ from taf.serialization.packing import MAX_DEPTH
 MAX_ROW_BYTES = 8 * 1024 * 1024
 """Largest stored row, checked before it is written and before it is decoded."""
 
-_MAX_DIGITS = 4300
-"""JSON of a whole number with more digits is written, but cannot be read back."""
+SHORT = 4300
+"""A row of no more bytes keeps all bounds. JSON of a whole number with more digits could not be read back."""
 
 _PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 
@@ -30,7 +30,7 @@ def dumps(value: Any, what: str = "a step") -> bytes:
         data = to_json(value)
     except PydanticSerializationError:
         data = _dump_slowly(value, what)
-    if len(data) > _MAX_DIGITS:  # a shorter one holds no such number
+    if len(data) > SHORT:
         _check_readable(data, what)
     return data
 

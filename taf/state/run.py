@@ -28,6 +28,7 @@ from taf.state.facts import (
     Task,
     TaskRecorded,
     Updated,
+    quick_tuple,
 )
 from taf.state.interrupts import InterruptKind, InterruptRecord, InterruptStatus
 from taf.state.schema import StateSchema, Values
@@ -38,6 +39,9 @@ class Stage(StrEnum):
 
     ENTER = "enter"  # the frontier is next, with the breakpoints before it
     LEAVE = "leave"  # a step was just done: breakpoints behind it come first
+
+
+_LEAVE = Stage.LEAVE
 
 
 class Details(NamedTuple):
@@ -115,18 +119,14 @@ def replay(schema: StateSchema, run: Run, facts: Iterable[Fact]) -> Run:
 
 def _started(schema: StateSchema, run: Run, fact: Started) -> Run:
     sequence = run.sequence + 1
-    return run._replace(
-        status=advance(run.status, Move.START),
+    return Run(
+        thread_id=run.thread_id,
         values=schema.apply(run.values, fact.ops, sequence),
+        status=advance(run.status, Move.START),
         run_id=fact.run_id,
         sequence=sequence,
-        step=0,
-        node=None,
         frontier=fact.frontier,
         visit=sequence,
-        stage=Stage.ENTER,
-        ran=(),
-        details=NOTHING,
     )
 
 
@@ -159,6 +159,15 @@ def _stepped(schema: StateSchema, run: Run, fact: Stepped, values: Values | None
         nodes,
         details,
     )
+
+
+def straight(run: Run, node: str, frontier: tuple[Task, ...], values: Values) -> Run:
+    """Return what ``evolve`` returns for a step of one node that led along its edges, from a run with no details."""
+    thread_id, _, status, run_id, sequence, step = run[:6]
+    sequence += 1
+    head = (thread_id, values, status, run_id, sequence, step + 1, node)
+    after: Run = quick_tuple(Run, (*head, frontier, sequence, _LEAVE, (node,), NOTHING))
+    return after
 
 
 def _task_recorded(schema: StateSchema, run: Run, fact: TaskRecorded) -> Run:

@@ -12,6 +12,7 @@ from taf.errors import ConfigError, InvalidUpdateError, StateError, UpdateConfli
 from taf.serialization import first_fault
 from taf.state.agent_state import AgentState
 from taf.state.channel import MISSING, Channel, Op, channel_for, open_channel
+from taf.state.copying import is_immutable
 from taf.state.growing import Growing
 from taf.state.messages import Message
 from taf.state.validation import FieldValidation
@@ -30,37 +31,43 @@ class StateSchema:
         if not (isinstance(given, type) and issubclass(given, BaseModel)):
             raise ConfigError(f"The state has to be a pydantic model class, not {model!r}.")
         self.model = model
+        self.can_ask = issubclass(model, AgentState)
+        """True where a node asks for a pause by ``state.set_interrupt``."""
         self.is_open = model is AgentState or model.model_config.get("extra") == "allow"
         validation = FieldValidation(model)
         self.channels: dict[str, Channel] = {
             name: channel_for(validation, name, field) for name, field in model.model_fields.items()
         }
+        self._lists = {name for name, channel in self.channels.items() if channel.is_list}
         self._messages = "context" if "context" in self.channels and "messages" not in self.channels else "messages"
         self._is_validated_whole = validation.needs_whole
         self._defaults = [(n, _maker(field)) for n, field in model.model_fields.items() if not field.is_required()]
-        self.view = ViewFactory(model, self.channels, is_open=self.is_open)
+        self._look_back = any(field.default_factory_takes_validated_data for field in model.model_fields.values())
+        self._validated_defaults = {name for name, _ in self._defaults if self._is_default_validated(name)}
+        views = ViewFactory(model, self.channels, is_open=self.is_open)
+        self.view, self._view_type = views.make, views.type
 
     # -- making states -----------------------------------------------------------------------------
 
     def defaults(self, values: Values = _NO_VALUES) -> dict[str, Any]:
         """Return the defaults of the fields that have one and no value yet. Raise ``ConfigError`` for a wrong one."""
-        lacking = [(name, default) for name, default in self._defaults if name not in values]
-        known = {name: self.channel(name).plain(value) for name, value in values.items()} if lacking else {}
         found: dict[str, Any] = {}
-        for name, default in lacking:
-            known[name] = found[name] = self._valid_default(name, default(known))
+        known = {name: self.channel(name).plain(value) for name, value in values.items()} if self._look_back else found
+        for name, default in self._defaults:
+            if name not in values:
+                value = default(known)
+                known[name] = found[name] = self._valid(name, value) if name in self._validated_defaults else value
         return found
 
-    def _valid_default(self, name: str, default: Any) -> Any:
-        """Validate a default where the model says so, and that of a list always: it is kept in a form of its own."""
-        channel = self.channels[name]
+    def _is_default_validated(self, name: str) -> bool:
+        """True where the model says so, and for a list unless it says no: it is kept in a form of its own."""
         validate = self.model.model_fields[name].validate_default
-        if not (channel.is_list if validate is None else validate) and not self.model.model_config.get(
-            "validate_default"
-        ):
-            return default
+        is_asked = self.channels[name].is_list if validate is None else validate
+        return is_asked or bool(self.model.model_config.get("validate_default"))
+
+    def _valid(self, name: str, default: Any) -> Any:
         try:
-            return channel.whole(default)
+            return self.channels[name].whole(default)
         except ValidationError as invalid:
             raise ConfigError(f'The default of field "{name}" is not valid: {first_fault(invalid)}.') from invalid
 
@@ -153,7 +160,7 @@ class StateSchema:
         and those that differ from their default.
         """
         now = parts(state)
-        is_view = isinstance(state, self.view.type)
+        is_view = isinstance(state, self._view_type)
         given = {
             n: v
             for n, v in now.items()
@@ -213,6 +220,21 @@ class StateSchema:
             self._apply(after, corrections, origin)
             changes[-1] = [*changes[-1], *corrections]
         return changes, after
+
+    def merged_plainly(self, values: Values, wanted: Sequence[Op], origin: int) -> Values | None:
+        """Do what ``merge`` does for one node's wishes, or return None when they have to be joined or judged first."""
+        if self._is_validated_whole:
+            return None
+        after = {**values}
+        for op in wanted:
+            kind, name, value = op
+            if kind == "join":
+                return None
+            if kind == "set" and name not in self._lists:
+                after[name] = value
+            else:
+                self._apply(after, (op,), origin)
+        return after
 
     def _joined(self, after: dict[str, Any], wanted: Sequence[Op], who: str, origin: int | None) -> list[Op]:
         """Return the changes that one node's wishes come to, and apply them."""
@@ -295,6 +317,8 @@ class StateSchema:
 def _maker(field: FieldInfo) -> Callable[[dict[str, Any]], Any]:
     """Return what makes the default of a field, given the values of the fields before it."""
     factory: Any = field.default_factory
+    if factory is None and is_immutable(type(field.default)):
+        return lambda known: field.default
     if factory is None or field.default_factory_takes_validated_data:
         return lambda known: field.get_default(call_default_factory=True, validated_data=known)
     return lambda known: factory()

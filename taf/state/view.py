@@ -12,17 +12,33 @@ from typing import Any, ClassVar, NamedTuple, cast
 
 from pydantic import BaseModel, ConfigDict
 
+from taf.state.agent_state import Ask
 from taf.state.channel import Channel
 from taf.state.copying import copy_value
 from taf.state.growing import Growing
 
-_set = object.__setattr__
+_new, _set = object.__new__, object.__setattr__
 
-# Where a model keeps its values, past the properties by which a view guards them.
-_fields_of: Callable[[Any], dict[str, Any]] = vars(BaseModel)["__dict__"].__get__
-_put_fields: Callable[[Any, dict[str, Any]], None] = vars(BaseModel)["__dict__"].__set__
-_extras_of: Callable[[Any], dict[str, Any] | None] = vars(BaseModel)["__pydantic_extra__"].__get__
-_put_extras: Callable[[Any, dict[str, Any] | None], None] = vars(BaseModel)["__pydantic_extra__"].__set__
+
+def _slot(name: str) -> tuple[Callable[[Any], Any], Callable[[Any, Any], None]]:
+    """Return what reads and what writes a slot of a model, past the properties by which a view guards it."""
+    slot = vars(BaseModel)[name]
+    return slot.__get__, slot.__set__
+
+
+_read_fields, _put_fields = _slot("__dict__")
+_fields_of = cast("Callable[[Any], dict[str, Any]]", _read_fields)
+_read_extras, _put_extras = _slot("__pydantic_extra__")
+_read_private, _put_private = _slot("__pydantic_private__")
+_read_given, _put_given = _slot("__pydantic_fields_set__")
+
+
+def _extras_of(model: Any) -> dict[str, Any] | None:
+    """Return the undeclared values of a model. A view of a closed model gets no such slot before it is asked for."""
+    try:
+        return cast("dict[str, Any] | None", _read_extras(model))
+    except AttributeError:
+        return None
 
 
 def parts(model: BaseModel) -> dict[str, Any]:
@@ -62,6 +78,30 @@ def _detached_fields(view: Any) -> dict[str, Any]:
         if name in fields:
             getattr(view, name)
     return fields
+
+
+def _given(view: Any) -> set[str]:
+    """Return the names that count as given: at first all that have a value."""
+    try:
+        return cast("set[str]", _read_given(view))
+    except AttributeError:
+        names = {*_fields_of(view), *(_extras_of(view) or ())}
+        _put_given(view, names)
+        return names
+
+
+def _private_of(view: Any) -> dict[str, Any] | None:
+    """Return the private attributes of a view, if it has any."""
+    try:
+        return cast("dict[str, Any] | None", _read_private(view))
+    except AttributeError:
+        return None
+
+
+def asked_of(view: Any) -> Ask | None:
+    """Return what a node asked for by ``set_interrupt``. Read directly: a private attribute costs a microsecond."""
+    private = _private_of(view)
+    return private["_ask"] if private is not None and "_ask" in private else None
 
 
 def _detached_extras(view: Any) -> dict[str, Any] | None:
@@ -111,8 +151,9 @@ class ViewMethods:
         extras = _extras_of(view)
         _put_fields(copied, {**_fields_of(view)})
         _put_extras(copied, None if extras is None else {**extras})
-        _set(copied, "__pydantic_fields_set__", {*view.__pydantic_fields_set__})
-        _set(copied, "__pydantic_private__", view.__pydantic_private__ and {**view.__pydantic_private__})
+        _put_given(copied, {*_given(view)})
+        private = _private_of(view)
+        _put_private(copied, private and {**private})
         _set(copied, "_taf_base", view._taf_base)
         return copied
 
@@ -120,7 +161,7 @@ class ViewMethods:
         copied = self.__copy__()
         _put_fields(copied, {name: copy_value(value) for name, value in self.__dict__.items()})
         _put_extras(copied, copy_value(copied.__pydantic_extra__))
-        private: dict[str, Any] = copied.__pydantic_private__ or {}
+        private = _private_of(copied) or {}
         for name in self._taf_kind.private & private.keys():
             private[name] = deepcopy(private[name], memo)
         return copied
@@ -152,6 +193,8 @@ class ViewFactory:
             # Pydantic asks by these for all values at once; whoever reads one attribute goes past them.
             "__dict__": property(_detached_fields, _put_fields),
             "__pydantic_extra__": property(_detached_extras, _put_extras),
+            "__pydantic_fields_set__": property(_given, _put_given),
+            "__pydantic_private__": property(_private_of, _put_private),
             "model_config": config,
         }
         make = cast("Callable[..., type[BaseModel]]", type(model))
@@ -167,26 +210,28 @@ class ViewFactory:
         self._has_meta = "_meta" in model.__private_attributes__
         self._is_open = is_open
         self._fields = frozenset(model.model_fields)
-        self._all_set = set(model.model_fields)  # shared: of a closed state, pydantic only adds names of fields to it
+        self._has_more = is_open or self._has_meta or self._private is not None
+        self._put_base: Callable[[Any, Mapping[str, Any]], None] = vars(self.type)["_taf_base"].__set__
 
-    def __call__(self, values: Mapping[str, Any], meta: Any) -> Any:
+    def make(self, values: Mapping[str, Any], meta: Any) -> Any:
         """Return a view of ``values``; ``meta`` is what says how the thread stands."""
-        view = object.__new__(self.type)
+        view: Any = _new(self.type)
+        _put_fields(view, {**values})
+        self._put_base(view, values)
+        if self._has_more:
+            self._complete(view, values, meta)
+        return view
+
+    def _complete(self, view: Any, values: Mapping[str, Any], meta: Any) -> None:
+        """Add what only some states have: undeclared values and private attributes."""
         if self._is_open:
             fields = self._fields
             _put_fields(view, {name: value for name, value in values.items() if name in fields})
             _put_extras(view, {name: value for name, value in values.items() if name not in fields})
-            _set(view, "__pydantic_fields_set__", {*values})
-        else:
-            _put_fields(view, {**values})
-            _put_extras(view, None)
-            _set(view, "__pydantic_fields_set__", self._all_set)
-        _set(view, "__pydantic_private__", {"_meta": meta, "_ask": None} if self._has_meta else None)
-        _set(view, "_taf_base", values)
+        private = {"_meta": meta, "_ask": None} if self._has_meta else {}
         if self._private is not None:
-            private = self._private.model_construct().__pydantic_private__ or {}
-            _set(view, "__pydantic_private__", {**(view.__pydantic_private__ or {}), **private})
-        return view
+            private |= self._private.model_construct().__pydantic_private__ or {}
+        _put_private(view, private or None)
 
 
 def _settable(model: type[BaseModel]) -> frozenset[str]:
@@ -204,8 +249,8 @@ def owned(model: type[BaseModel], values: Mapping[str, Any]) -> Any:
     _put_fields(state, {name: values[name] for name in fields if name in values})
     is_open = model.model_config.get("extra") == "allow"
     _put_extras(state, {name: value for name, value in values.items() if name not in fields} if is_open else None)
-    _set(state, "__pydantic_fields_set__", {*values})
-    _set(state, "__pydantic_private__", None)
+    _put_given(state, {*values})
+    _put_private(state, None)
     if model.model_post_init is not BaseModel.model_post_init:
         state.model_post_init(None)  # makes private attributes too
     return state

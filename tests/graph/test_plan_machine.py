@@ -122,7 +122,7 @@ class PlannerMachine(RuleBasedStateMachine):
         async def closed() -> list[InterruptRecord]:
             return []
 
-        intake = Intake(self.spec, enter, now=1_000_000)
+        intake = Intake(self.spec, enter, clock=lambda: 1_000_000)
         reading: Awaitable[list[Fact]] = intake.facts(self.run, call, self.next_id(), closed)
         for fact in finished(reading):  # type: ignore[arg-type]
             self.take(fact)

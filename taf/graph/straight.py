@@ -1,0 +1,92 @@
+"""The hot path: the plainest steps, taken as fast as this can be said.
+
+Everything here is also done by the general way of a step, which is the measure of it; only it is unfolded, since each
+call that is made costs more than what most steps do. Whatever is not plain is handed over to the general way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from taf.checkpointer.base import Signal
+from taf.checkpointer.journal import Ledger
+from taf.errors import TafError
+from taf.graph.context import AnswerRefused, Context, Host, enter, leave
+from taf.graph.context import Pause as LeftToAsk
+from taf.graph.halting import Halting
+from taf.graph.runner import NOTHING_LEFT, StepResult
+from taf.graph.spec import GraphSpec
+from taf.state.execution import ExecutionStatus
+from taf.state.facts import Output
+from taf.state.run import NOTHING, Run, Stage
+from taf.state.view import asked_of
+
+
+class StraightAhead(Halting, Host):
+    """The part of an engine that takes steps of one async node that leads along its edges."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._recording: set[asyncio.Task[None]] = set()
+
+    async def _went_straight(self, ledger: Ledger, limit: int) -> StepResult | Output | None:
+        """Take plain steps while they follow each other, up to ``limit`` of the pass, and commit each of them.
+
+        Return what came of a step that turned out to be more than plain, or None when the next one is.
+        """
+        runner, spec, parent, run = self.runner, self.runtime.spec, self.parent, ledger.run
+        if not _is_plain(run, spec):
+            return None
+        schema, plain, is_quick, own = spec.schema, spec.plain, ledger.is_quick, asyncio.current_task()
+        view, wanted, can_ask = schema.view, schema.wanted_by_dict, schema.can_ask
+        values, frontier, step = run.values, run.frontier, run.step
+        while step < limit and len(frontier) == 1 and (way := plain.get(frontier[0].node)) is not None:
+            task, (node, frontier) = frontier[0], way
+            signals = ledger.save_quickly() if is_quick else await ledger.save(telling=False)
+            if signals:
+                self._heed(signals)
+            if self.stop_reason is not None:
+                return NOTHING_LEFT
+            context = Context(self, run, task)
+            context.runner = own
+            state = view(values, context)
+            try:
+                token = enter(context)
+                self.is_in_nodes = True
+                try:
+                    result = await node.call(state, context)
+                except BaseException as left:
+                    return runner.output(node, context, values, state, runner.left_by(left, context))
+                finally:
+                    leave(token)
+                    context.has_left = True
+                    self.is_in_nodes = False
+                if result.__class__ is not dict or context.asked or context.refused or (can_ask and asked_of(state)):
+                    return runner.output(node, context, values, state, result)
+                ops = wanted(result, node.returned)
+            except (LeftToAsk, AnswerRefused, Exception) as left:
+                return runner.came_out(task, left)
+            after = schema.merged_plainly(values, ops, run.sequence + 1)
+            is_stopping = self.stop_reason is not None or (parent is not None and parent.stopping)
+            if after is None or is_stopping or ledger.run is not run or self._recording:
+                return Output(task.key, task.node, tuple(ops))
+            try:
+                run = ledger.stage_straight(task, ops, frontier, after)
+            except TafError:  # the general way finds the same fault, and puts it on record
+                return Output(task.key, task.node, tuple(ops))
+            values, step = after, step + 1
+            self.partials.clear()
+        return None
+
+    def _heed(self, signals: Sequence[Signal]) -> None:
+        for signal in signals:
+            if signal.kind == "stop" and signal.run_id == self.config.run_id:
+                self.request_stop(signal.body.decode(errors="replace") or "stopped")
+
+
+def _is_plain(run: Run, spec: GraphSpec) -> bool:
+    """True for a run that waits for nobody and may leave the node where it is."""
+    is_running = run.status is ExecutionStatus.RUNNING and run.details is NOTHING
+    has_left = not (spec.after and run.stage is Stage.LEAVE)
+    return is_running and has_left and all(task.overlay is None for task in run.frontier)
