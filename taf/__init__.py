@@ -2,78 +2,77 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from taf.checkpointer import BaseCheckpointer, InMemoryCheckpointer
-from taf.errors import (
-    AlreadyAnsweredError,
-    AmbiguousResumeError,
-    AnswerError,
-    AppClosedError,
-    CheckpointerClosedError,
-    CheckpointerError,
-    ConfigError,
-    GraphChangedError,
-    GraphError,
-    GraphValidationError,
-    InterruptExpiredError,
-    InterruptRejectedError,
-    InvalidAnswerError,
-    InvalidInputError,
-    InvalidTransitionError,
-    InvalidUpdateError,
-    NodeTimeoutError,
-    NonDeterministicReplayError,
-    NothingToResumeError,
-    NotStorableError,
-    OutsideNodeError,
-    PauseSwallowedError,
-    RecursionLimitError,
-    RunError,
-    StaleOwnerError,
-    StateError,
-    StoreCorruptError,
-    StoreUnavailableError,
-    TafError,
-    ThreadBusyError,
-    ThreadError,
-    ThreadPausedError,
-    UnknownCheckpointError,
-    UnknownInterruptError,
-    UnknownThreadError,
-    UpdateConflictError,
-)
-from taf.events import Event, EventType
-from taf.graph import (
-    END,
-    START,
-    Approve,
-    Command,
-    CompiledGraph,
-    Context,
-    Edit,
-    InterruptRecord,
-    Receipt,
-    Reject,
-    Respond,
-    RetryPolicy,
-    RunResult,
-    Send,
-    StateGraph,
-    StateSnapshot,
-    StopStatus,
-    approve_if,
-    emit,
-    interrupt,
-    interrupt_sync,
-    task,
-    task_sync,
-)
-from taf.publisher import BasePublisher, CompositePublisher, ConsolePublisher
-from taf.state import AgentState, ExecutionMeta, ExecutionStatus, Message, add_messages, append, merge, replace
-
 if TYPE_CHECKING:
-    from taf.checkpointer import SqliteCheckpointer
+    from taf.checkpointer import BaseCheckpointer, InMemoryCheckpointer, SqliteCheckpointer
+    from taf.errors import (
+        AlreadyAnsweredError,
+        AmbiguousResumeError,
+        AnswerError,
+        AppClosedError,
+        CheckpointerClosedError,
+        CheckpointerError,
+        ConfigError,
+        GraphChangedError,
+        GraphError,
+        GraphValidationError,
+        InterruptExpiredError,
+        InterruptRejectedError,
+        InvalidAnswerError,
+        InvalidInputError,
+        InvalidTransitionError,
+        InvalidUpdateError,
+        NodeTimeoutError,
+        NonDeterministicReplayError,
+        NothingToResumeError,
+        NotStorableError,
+        OutsideNodeError,
+        PauseSwallowedError,
+        RecursionLimitError,
+        RunError,
+        StaleOwnerError,
+        StateError,
+        StoreCorruptError,
+        StoreUnavailableError,
+        TafError,
+        ThreadBusyError,
+        ThreadError,
+        ThreadPausedError,
+        UnknownCheckpointError,
+        UnknownInterruptError,
+        UnknownThreadError,
+        UpdateConflictError,
+    )
+    from taf.events import Event, EventType
+    from taf.graph import (
+        END,
+        START,
+        Approve,
+        Command,
+        CompiledGraph,
+        Context,
+        Edit,
+        InterruptRecord,
+        Receipt,
+        Reject,
+        Respond,
+        RetryPolicy,
+        RunResult,
+        Send,
+        StateGraph,
+        StateSnapshot,
+        StopStatus,
+        approve_if,
+        emit,
+        interrupt,
+        interrupt_sync,
+        task,
+        task_sync,
+    )
+    from taf.publisher import BasePublisher, CompositePublisher, ConsolePublisher
+    from taf.state import AgentState, ExecutionMeta, ExecutionStatus, Message, add_messages, append, merge, replace
 
 __version__ = "0.1.0"
 
@@ -166,10 +165,22 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    """Load a store with a driver only when it is asked for."""
-    if name == "SqliteCheckpointer":
-        from taf.checkpointer import SqliteCheckpointer
+_ROOMS = ("errors", "events", "state", "checkpointer", "publisher", "graph")
+"""Where the public names come from, the quickest to load first."""
 
-        return SqliteCheckpointer
+
+def __getattr__(name: str) -> Any:
+    """Load a name when it is first asked for: who only catches an error does not pay for the engine."""
+    if name in _ROOMS:
+        return import_module(f"{__name__}.{name}")
+    if name in __all__:
+        for room in _ROOMS:
+            module = import_module(f"{__name__}.{room}")
+            if name in getattr(module, "__all__", vars(module)):
+                found = globals()[name] = getattr(module, name)
+                return found
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, *_ROOMS]

@@ -28,7 +28,7 @@ def test_nothing_is_public_by_accident() -> None:
     rooms = {path.stem for path in (ROOT / "taf").iterdir()}
     found = {name for name in vars(taf) if not name.startswith("_")} - rooms
 
-    assert found - {"annotations", "TYPE_CHECKING", "Any"} <= set(taf.__all__)
+    assert found - {"annotations", "import_module", "TYPE_CHECKING", "Any"} <= set(taf.__all__)
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:
@@ -41,14 +41,62 @@ def test_the_version_is_that_of_the_distribution() -> None:
     assert taf.__version__ == project["version"]
 
 
-def test_importing_taf_loads_no_driver_and_no_server() -> None:
-    program = "import sys, taf; print(*sorted(sys.modules))"
-    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
-    loaded = {name.partition(".")[0] for name in ended.stdout.split()}
+def loaded_by(program: str) -> set[str]:
+    code = f"import sys; before = {{*sys.modules}}; {program}; print(*sorted({{*sys.modules}} - before))"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    return set(ended.stdout.split())
+
+
+def test_importing_taf_loads_nothing_but_itself() -> None:
+    assert {name for name in loaded_by("import taf") if name.startswith("taf")} == {"taf"}
+
+
+def test_an_error_is_caught_without_loading_the_engine() -> None:
+    assert {name for name in loaded_by("from taf import ThreadBusyError") if name.startswith("taf")} == {
+        "taf",
+        "taf.errors",
+    }
+
+
+def test_a_graph_loads_no_driver_and_no_server() -> None:
+    names = loaded_by("from taf import StateGraph")
+    loaded = {name.partition(".")[0] for name in names}
 
     assert loaded.isdisjoint({"sqlite3", "_sqlite3", "asyncpg", "flask", "multiprocessing", "unittest", "pytest"})
     assert {"taf", "pydantic", "anyio"} <= loaded
-    assert "taf.graph.draw" not in ended.stdout.split()
+    assert "taf.graph.draw" not in names
+
+
+def test_every_name_is_loaded_by_itself() -> None:
+    """In an interpreter that has loaded nothing else, whatever the order of the rooms."""
+    program = "; ".join(
+        f"[sys.modules.pop(m) for m in list(sys.modules) if m.partition('.')[0] == 'taf']; from taf import {name}"
+        for name in (
+            "interrupt",
+            "task",
+            "emit",
+            "append",
+            "merge",
+            "replace",
+            "Event",
+            "SqliteCheckpointer",
+            "Command",
+        )
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", f"import sys; {program}; print(callable(interrupt), callable(task), callable(replace))"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+
+    assert ended.stdout.strip() == "True True True"
+
+
+def test_rooms_are_there_by_name() -> None:
+    assert taf.errors.TafError is taf.TafError
+    assert {"errors", "graph", "StateGraph"} <= set(dir(taf))
 
 
 def test_a_store_with_a_driver_is_loaded_when_it_is_asked_for() -> None:

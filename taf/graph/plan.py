@@ -161,7 +161,7 @@ def _is_settled(run: Run, kind: InterruptKind, gate: Gate) -> bool:
 def _join(
     graph: GraphSpec, arrived: Mapping[str, tuple[str, ...]], done: Sequence[Output]
 ) -> tuple[dict[str, tuple[str, ...]] | None, list[Task]]:
-    """Return which sources of each join have arrived by now, and the targets of the joins that are complete.
+    """Return which sources of each join have arrived by now, None for no change, and the targets of complete joins.
 
     A node that went elsewhere by a ``Command`` does not arrive.
     """
@@ -177,7 +177,7 @@ def _join(
             complete.extend(graph.tasks([join.target]))
         elif there:
             now[join.name] = tuple(sorted(there))
-    return now, complete
+    return (None if now == arrived else now), complete
 
 
 def _distinct(

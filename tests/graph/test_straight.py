@@ -1,0 +1,199 @@
+"""The hot path and the general way of a step write the same records."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Annotated, Any
+
+import pytest
+from pydantic import BaseModel, model_validator
+
+from taf import END, AgentState, Command, InMemoryCheckpointer, Send, StateGraph, append, emit, interrupt, merge, task
+from taf.checkpointer.base import Record, ThreadKey
+from taf.graph.straight import StraightAhead
+
+CONFIG = {"thread_id": "t", "run_id": "r", "recursion_limit": 6}
+
+
+class State(BaseModel):
+    count: int = 0
+    label: str = ""
+    items: Annotated[list[int], append] = []
+    table: Annotated[dict[str, int], merge] = {}
+    plain: list[str] = []
+    any: Any = None
+
+
+class Whole(State):
+    @model_validator(mode="after")
+    def small(self) -> Whole:
+        if self.count > 2:
+            raise ValueError("too much")
+        return self
+
+
+class Agent(AgentState):
+    count: int = 0
+
+
+async def up(state: Any) -> dict[str, Any]:
+    return {"count": state.count + 1}
+
+
+async def lists(state: State) -> dict[str, Any]:
+    return {"items": [state.count, 7], "table": {f"k{state.count}": 1}, "plain": ["x"], "count": state.count + 1}
+
+
+async def nothing(state: Any) -> None:
+    return None
+
+
+async def in_place(state: State) -> State:
+    state.count += 1
+    state.plain.append("y")
+    return state
+
+
+async def wrong(state: Any) -> dict[str, Any]:
+    raise RuntimeError("no")
+
+
+async def unknown_field(state: Any) -> dict[str, Any]:
+    return {"nope": 1}
+
+
+async def unstorable(state: Any) -> dict[str, Any]:
+    return {"any": object()}
+
+
+async def surrogates(state: Any) -> dict[str, Any]:
+    return {"label": "\ud800 alone"}
+
+
+async def long(state: Any) -> dict[str, Any]:
+    return {"label": "x" * 10_000}
+
+
+async def jump(state: Any) -> Command:
+    return Command(goto="c", update={"count": 5})
+
+
+async def ask_state(state: Agent) -> dict[str, Any]:
+    if state.count == 1:
+        state.set_interrupt("b", "look")
+    return {"count": state.count + 1}
+
+
+async def ask(state: Any) -> dict[str, Any]:
+    return {"label": str(await interrupt("well?"))}
+
+
+async def record(state: Any) -> dict[str, Any]:
+    return {"count": await task("one", lambda: 3)}
+
+
+async def show(state: Any) -> dict[str, Any]:
+    emit("half", key="k")
+    return {"count": state.count + 1}
+
+
+async def send_one(state: Any) -> Command:
+    return Command(goto=Send("c", {"count": 40}))
+
+
+def row(*nodes: Callable[..., Any], model: type[BaseModel] = State) -> StateGraph:
+    return (
+        StateGraph(model)
+        .add_sequence((name, node) for name, node in zip("abcdef", nodes, strict=False))
+        .set_entry_point("a")
+    )
+
+
+def diamond() -> StateGraph:
+    graph = StateGraph(State)
+    for name in "abcd":
+        graph.add_node(name, lists if name in "bc" else up)
+    graph.add_edge("a", "b").add_edge("a", "c").add_edge(["b", "c"], "d").set_entry_point("a")
+    graph.add_edge("d", END)
+    return graph
+
+
+def branching() -> StateGraph:
+    graph = row(up, up, up)
+    graph.add_conditional_edges("c", lambda state: "a" if state.count < 5 else END, ["a", END])
+    return graph
+
+
+CASES: dict[str, tuple[Callable[[], StateGraph], dict[str, Any]]] = {
+    "a row": (lambda: row(up, up, up), {}),
+    "lists and dicts": (lambda: row(lists, up, lists), {}),
+    "nothing returned": (lambda: row(up, nothing, up), {}),
+    "a changed state": (lambda: row(up, in_place, up), {}),
+    "a failing node": (lambda: row(up, wrong, up), {}),
+    "an unknown field": (lambda: row(up, unknown_field, up), {}),
+    "what cannot be stored": (lambda: row(up, unstorable, up), {}),
+    "surrogates": (lambda: row(up, surrogates, up), {}),
+    "a long text": (lambda: row(long, long, up), {}),
+    "a Command": (lambda: row(up, jump, up, up), {}),
+    "a Send": (lambda: row(up, send_one, up, up), {}),
+    "set_interrupt": (lambda: row(up, ask_state, up, model=Agent), {}),
+    "an agent's state": (lambda: row(up, up, up, model=Agent), {}),
+    "a question": (lambda: row(up, ask, up), {}),
+    "a recorded task": (lambda: row(up, record, up), {}),
+    "a partial": (lambda: row(up, show, up), {}),
+    "judged as a whole": (lambda: row(up, up, up, model=Whole), {}),
+    "the recursion limit": (lambda: row(up, up, up, up, up, up).add_edge("f", "a"), {}),
+    "a diamond": (diamond, {}),
+    "a router": (branching, {}),
+    "a pause before": (lambda: row(up, up, up), {"interrupt_before": ["b"]}),
+    "a pause after": (lambda: row(up, up, up), {"interrupt_after": ["b"]}),
+}
+
+
+def comparable(record: Record) -> tuple[Any, ...]:
+    """A record without what is made up anew each time."""
+    body = re.sub(rb"[0-9a-f]{26}|\d{4}-\d\d-\d\dT[^\"]*", b"*", record.body)
+    return record.sequence, record.kind, record.step, body, record.items
+
+
+async def records(graph: StateGraph, points: dict[str, Any], *, is_general: bool) -> list[tuple[Any, ...]]:
+    store = InMemoryCheckpointer()
+    app = graph.compile(checkpointer=store, **points)
+    for _ in range(2):  # the second call goes on, where there is something to go on with
+        with suppress(Exception):
+            if is_general:
+                [event async for event in app.astream({}, CONFIG)]
+            else:
+                await app.ainvoke({}, CONFIG)
+    return [comparable(record) for record in await store.read(ThreadKey("", "t"))]
+
+
+@pytest.mark.parametrize("case", CASES)
+async def test_both_ways_write_the_same_records(case: str) -> None:
+    make, points = CASES[case]
+
+    quick = await records(make(), points, is_general=False)
+    general = await records(make(), points, is_general=True)
+
+    assert quick == general
+    assert len(quick) > 2
+
+
+async def test_a_row_takes_the_hot_path_and_a_stream_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    went: list[int] = []
+    straight = StraightAhead._went_straight
+
+    async def watched(self: Any, ledger: Any, limit: int) -> Any:
+        begin = ledger.run.step
+        left = await straight(self, ledger, limit)
+        went.append(ledger.run.step - begin)
+        return left
+
+    monkeypatch.setattr(StraightAhead, "_went_straight", watched)
+    app = row(up, up, up).compile()
+    await app.ainvoke({}, CONFIG)
+    assert went == [3]
+    [event async for event in app.astream({"count": 0}, {"thread_id": "u"})]
+    assert went == [3]
