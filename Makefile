@@ -1,7 +1,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help bench demo test test-one lint format types mypy pyright docs clean
+.PHONY: help bench demo test test-one test-e2e torture lint format types mypy pyright docs clean
 
 # Extra arguments for pytest: make test ARGS="-k stop -x"
 ARGS ?=
@@ -12,6 +12,8 @@ help:
 	@echo "make demo      run the approval example in a fresh environment"
 	@echo "make test      run the tests on every Python found (ARGS=... goes to pytest)"
 	@echo "make test-one  run the tests on the first Python found"
+	@echo "make test-e2e  run the tests behind a real pgbouncer, which it installs"
+	@echo "make torture   run kills, faults and races by the hundred, with fsync (an hour or so)"
 	@echo "make bench     ratios: long threads, storage, import, a step"
 	@echo "make lint      ruff: rules and format;  make format repairs"
 	@echo "make types     mypy and pyright, both strict"
@@ -60,8 +62,19 @@ test:
 test-one:
 	$(call run_tests,$$(scripts/interpreters.sh | sed -n 1p))
 
+test-e2e: override ARGS += -m e2e
+test-e2e:
+	@scripts/pgbouncer.sh
+	$(call run_tests,$$(scripts/interpreters.sh | sed -n 1p))
+
+# -s: each part prints its counts.
+torture: export TAF_TORTURE = 1
+torture: override ARGS += -s tests/torture tests/simulation tests/pg tests/checkpointer
+torture:
+	$(call run_tests,$$(scripts/interpreters.sh | sed -n 1p))
+
 bench: .venv/.installed
-	for part in long_thread storage import_time step; do .venv/bin/python benchmarks/$$part.py; done
+	for part in long_thread storage import_time step encryption; do .venv/bin/python benchmarks/$$part.py; done
 
 lint: .venv/.installed-dev
 	.venv/bin/ruff check .

@@ -1,4 +1,7 @@
-"""A turn on a thread of 10,000 messages against one on a thread of 10: a step must not cost more on a long thread."""
+"""A turn on a thread of 10,000 messages against one on a thread of 10: a step must not cost more on a long thread.
+
+In memory and in SQLite; with ``--postgres [DSN]`` in Postgres, on a server that is started for it unless one is named.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,17 @@ import time
 from pathlib import Path
 from typing import Any
 
-from taf import AgentState, BaseCheckpointer, InMemoryCheckpointer, Message, SqliteCheckpointer, StateGraph
+from on_postgres import database, wanted
+
+from taf import (
+    AgentState,
+    BaseCheckpointer,
+    InMemoryCheckpointer,
+    Message,
+    PgCheckpointer,
+    SqliteCheckpointer,
+    StateGraph,
+)
 
 TURNS = 200
 
@@ -42,14 +55,23 @@ async def measure(store: BaseCheckpointer) -> dict[int, float]:
     return {size: statistics.median(times) for size, times in taken.items()}
 
 
-async def main() -> None:
+async def show(store: BaseCheckpointer) -> None:
+    async with store:
+        found = await measure(store)
+    short, long = found[10], found[10_000]
+    print(f"{type(store).__name__:22} 10: {short:.3f} ms   10,000: {long:.3f} ms   ratio {long / short:.2f}")
+
+
+def main() -> None:
+    given = wanted()
+    if given is not None:
+        with database(given) as dsn:
+            asyncio.run(show(PgCheckpointer(dsn)))
+        return
     with tempfile.TemporaryDirectory() as folder:
         for store in (InMemoryCheckpointer(), SqliteCheckpointer(Path(folder) / "bench.db")):
-            async with store:
-                found = await measure(store)
-            short, long = found[10], found[10_000]
-            print(f"{type(store).__name__:22} 10: {short:.3f} ms   10,000: {long:.3f} ms   ratio {long / short:.2f}")
+            asyncio.run(show(store))
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    main()

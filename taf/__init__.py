@@ -6,7 +6,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from taf.checkpointer import BaseCheckpointer, InMemoryCheckpointer, SqliteCheckpointer
+    from taf.checkpointer import (
+        BaseCheckpointer,
+        EncryptedCheckpointer,
+        InMemoryCheckpointer,
+        Keys,
+        PgCheckpointer,
+        SqliteCheckpointer,
+    )
     from taf.errors import (
         AlreadyAnsweredError,
         AmbiguousResumeError,
@@ -55,7 +62,9 @@ if TYPE_CHECKING:
         Context,
         Edit,
         InterruptRecord,
+        Pruned,
         Receipt,
+        Recovered,
         Reject,
         Respond,
         RetryPolicy,
@@ -64,10 +73,12 @@ if TYPE_CHECKING:
         StateGraph,
         StateSnapshot,
         StopStatus,
+        Supervisor,
         approve_if,
         emit,
         interrupt,
         interrupt_sync,
+        recover,
         task,
         task_sync,
     )
@@ -111,13 +122,20 @@ __all__ = [
     # what calls return
     "Event",
     "EventType",
+    "Pruned",
     "Receipt",
+    "Recovered",
+    "recover",
     "RunResult",
     "StateSnapshot",
     "StopStatus",
+    "Supervisor",
     # stores
     "BaseCheckpointer",
+    "EncryptedCheckpointer",
     "InMemoryCheckpointer",
+    "Keys",
+    "PgCheckpointer",
     "SqliteCheckpointer",
     # observers
     "BasePublisher",

@@ -24,6 +24,7 @@ class EventType(StrEnum):
     COMPLETED = "completed"
     ERROR = "error"
     STATE_UPDATED = "state_updated"
+    UPGRADED = "upgraded"
     FORKED = "forked"
 
 

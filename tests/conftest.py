@@ -7,29 +7,44 @@ from pathlib import Path
 
 import pytest
 
-from taf.checkpointer import BaseCheckpointer, InMemoryCheckpointer, SqliteCheckpointer
+from taf.checkpointer import BaseCheckpointer, InMemoryCheckpointer
+from tests.pg.fixtures import (  # noqa: F401  # known to every test from here
+    own_postgres,
+    pg_dsn,
+    pg_proxy,
+    pooled_dsn,
+    pooler,
+    postgres_server,
+)
+from tests.places import open_store
 from tests.styles import STYLES
 
 
 @pytest.fixture(params=["memory", "sqlite"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[BaseCheckpointer]:
-    """A store of each kind that needs no server."""
-    with InMemoryCheckpointer() if request.param == "memory" else SqliteCheckpointer(tmp_path / "t.db") as found:
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where a store keeps its threads; nowhere is in memory. ``tests.pg.stores`` has one with Postgres, too."""
+    return str(tmp_path / "t.db") if request.param == "sqlite" else ""
+
+
+@pytest.fixture
+def store(place: str) -> Iterator[BaseCheckpointer]:
+    """A store of each kind."""
+    with open_store(place) if place else InMemoryCheckpointer() as found:
         yield found
 
 
 @pytest.fixture
-def reopen(store: BaseCheckpointer, tmp_path: Path) -> Iterator[Callable[[], BaseCheckpointer]]:
-    """Return what another process would hold of ``store``: an object of its own on the same file.
+def reopen(store: BaseCheckpointer, place: str) -> Iterator[Callable[[], BaseCheckpointer]]:
+    """Return what another process would hold of ``store``: an object of its own on the same data.
 
     In memory there is only the object itself.
     """
     opened: list[BaseCheckpointer] = []
 
     def again() -> BaseCheckpointer:
-        if isinstance(store, InMemoryCheckpointer):
+        if not place:
             return store
-        opened.append(SqliteCheckpointer(tmp_path / "t.db"))
+        opened.append(open_store(place))
         return opened[-1]
 
     yield again

@@ -32,9 +32,11 @@ GRAPH_ORDER = [
     "node",
     "edge",
     "spec",
+    "compatibility",
     "validate",
     "plan",
     "config",
+    "listing",
     "result",
     "telling",
     "answers",
@@ -44,17 +46,21 @@ GRAPH_ORDER = [
     "routing",
     "intake",
     "runtime",
+    "inner",
+    "upgrade",
     "partials",
     "door",
     "halting",
     "straight",
     "engine",
     "active",
+    "recovery",
     "waiting",
     "stop",
     "stream",
     "history",
     "subgraph",
+    "retention",
     "outline",
     "layout",
     "draw",
@@ -64,14 +70,15 @@ GRAPH_ORDER = [
 ]
 
 PURE_FLOORS = range(3)
-PURE_FILES = frozenset({"taf.graph.plan"})
+PURE_FILES = frozenset({"taf.graph.plan", "taf.graph.compatibility"})
 IMPURE = frozenset({"time", "asyncio", "anyio", "threading", "sqlite3", "socket", "os", "random", "logging"})
 IMPURE_ALLOWED = {"taf.ids": frozenset({"os", "time", "random"})}
 # Making an id reads the clock and chance, so a pure file may not; a message is given its id where it is made.
 MAKES_IDS = frozenset({"taf.state.messages"})
 
 THIRD_PARTIES = frozenset({"pydantic", "pydantic_core", "annotated_types", "anyio", "typing_extensions"})
-ASYNCPG_FILES = "taf/checkpointer/postgres*.py"
+# Optional packages, and the only files that know them.
+OPTIONAL = {"asyncpg": "taf/checkpointer/postgres*.py", "cryptography": "taf/checkpointer/keys.py"}
 
 MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 60
@@ -269,14 +276,14 @@ def named_after_something(modules: list[Module]) -> list[str]:
 
 
 def third_parties(modules: list[Module]) -> list[str]:
-    """Below the doors only a few packages are known, and asyncpg only to the Postgres backend."""
+    """Below the doors only a few packages are known, and a few more each to the files of one backend."""
     return [
         complain(module, found.line, f"{found.top} belongs to a door on floor {DOORS}")
         for module in modules
         if FLOOR_OF.get(module.room, 0) < DOORS
         for found in module.imports
         if found.top not in sys.stdlib_module_names | THIRD_PARTIES | {"taf"}
-        and not (found.top == "asyncpg" and fnmatch(module.path, ASYNCPG_FILES))
+        and not (found.top in OPTIONAL and fnmatch(module.path, OPTIONAL[found.top]))
     ]
 
 
@@ -339,6 +346,7 @@ VIOLATIONS: list[tuple[Rule, dict[str, str]]] = [
     (floors, {"taf/events.py": "import taf.serialization"}),
     (floors, {"taf/checkpointer/base.py": "from taf.publisher.base import Publisher"}),
     (floors, {"taf/server/http.py": "from taf import StateGraph"}),
+    (floors, {"taf/graph/app.py": "from taf.testing import FakeHuman"}),
     (floors, {"taf/attic.py": ""}),
     (graph_order, {"taf/graph/node.py": "from taf.graph.engine import Engine"}),
     (graph_order, {"taf/graph/node.py": "from . import engine", "taf/graph/engine.py": ""}),
@@ -363,6 +371,7 @@ VIOLATIONS: list[tuple[Rule, dict[str, str]]] = [
     (named_after_something, {"taf/common/__init__.py": ""}),
     (third_parties, {"taf/graph/app.py": "import httpx"}),
     (third_parties, {"taf/checkpointer/sqlite.py": "import asyncpg"}),
+    (third_parties, {"taf/checkpointer/encrypted.py": "import cryptography"}),
     (third_parties, {"taf/__init__.py": "import flask"}),
     (no_prints, {"taf/graph/engine.py": "print('step')"}),
 ]
@@ -382,6 +391,8 @@ ALLOWED: list[tuple[Rule, dict[str, str]]] = [
     (no_cycles, {STATE: "from taf.state.run import Run", RUN: "from taf.state import meta", "taf/state/meta.py": ""}),
     (third_parties, {"taf/checkpointer/postgres.py": "import asyncpg"}),
     (third_parties, {"taf/checkpointer/postgres_schema.py": "import asyncpg"}),
+    (third_parties, {"taf/checkpointer/keys.py": "from cryptography.exceptions import InvalidTag"}),
+    (third_parties, {"taf/testing/checkpointer.py": "import pytest"}),
     (third_parties, {"taf/server/http.py": "import starlette", RUN: "import json\nfrom pydantic import BaseModel"}),
     (no_prints, {"taf/publisher/console.py": "print(1)", "taf/cli.py": "print(1)", "taf/cli/main.py": "print(1)"}),
 ]

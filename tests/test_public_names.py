@@ -62,9 +62,17 @@ def test_a_graph_loads_no_driver_and_no_server() -> None:
     names = loaded_by("from taf import StateGraph")
     loaded = {name.partition(".")[0] for name in names}
 
-    assert loaded.isdisjoint({"sqlite3", "_sqlite3", "asyncpg", "flask", "multiprocessing", "unittest", "pytest"})
+    assert loaded.isdisjoint(
+        {"sqlite3", "_sqlite3", "asyncpg", "cryptography", "flask", "multiprocessing", "unittest", "pytest"}
+    )
     assert {"taf", "pydantic", "anyio"} <= loaded
     assert "taf.graph.draw" not in names
+
+
+def test_the_kit_for_tests_is_loaded_by_nobody_but_who_asks_for_it() -> None:
+    names = loaded_by("import taf; [getattr(taf, name) for name in taf.__all__]")
+
+    assert not [name for name in names if name.startswith("taf.testing") or name.partition(".")[0] == "pytest"]
 
 
 def test_every_name_is_loaded_by_itself() -> None:
@@ -80,6 +88,8 @@ def test_every_name_is_loaded_by_itself() -> None:
             "replace",
             "Event",
             "SqliteCheckpointer",
+            "EncryptedCheckpointer",
+            "Keys",
             "Command",
         )
     )

@@ -1,4 +1,4 @@
-"""The port of a store: what a checkpointer has to do, in nine methods and bytes.
+"""The port of a store: what a checkpointer has to do, in a dozen methods and bytes.
 
 A thread is its journal, an append-only list of records with sequences that never repeat. A store promises:
 
@@ -8,6 +8,8 @@ A thread is its journal, an append-only list of records with sequences that neve
   free when its owner released it or is dead: gone, or silent for longer than its lease.
 * What was acknowledged by a returned ``append`` is there after a crash, if the store keeps anything at all.
 * Signals name the run that they are for, and wake whoever watches the thread, in this process or another one.
+* ``prune`` puts a base in the place of old records, and never touches a thread that is owned or has moved on. What
+  a reader knew before is worth nothing then: the floor is part of what it says that it knows.
 
 No exception of a driver leaves a store: ``StoreUnavailableError`` stands for what failed on the way.
 """
@@ -17,7 +19,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import ClassVar, NamedTuple, Self
+from typing import NamedTuple, Self
+
+from taf.errors import ConfigError
 
 
 class ThreadKey(NamedTuple):
@@ -70,16 +74,25 @@ class InterruptRow(NamedTuple):
 
 
 class Known(NamedTuple):
-    """What a reader already has of a thread: everything up to ``head`` of the thread born as ``born``."""
+    """What a reader already has of a thread: everything up to ``head`` of the thread born as ``born``.
+
+    It counts only while the thread's ``floor`` is the one that it was read with.
+    """
 
     born: str
     head: int
+    floor: int = 0
+
+    def holds(self, born: str, floor: int, head: int) -> bool:
+        """Say whether this is knowledge of the thread as it is."""
+        return self.born == born and self.floor == floor and self.head <= head
 
 
 class Stored(NamedTuple):
     """A thread as read: a snapshot, the list items that it leaves out, and the records since.
 
     When the reader knew the thread already there is no snapshot, and the tail begins where its knowledge ends.
+    ``snapshot`` is the newest one, or the base when there is none since. ``floor`` is the sequence of the base, or 0.
     """
 
     born: str
@@ -91,6 +104,7 @@ class Stored(NamedTuple):
     snapshot: Snapshot | None
     items: Sequence[tuple[int, bytes]]
     tail: Sequence[Record]
+    floor: int = 0
 
 
 class Grant(NamedTuple):
@@ -101,7 +115,7 @@ class Grant(NamedTuple):
 
 
 class Commit(NamedTuple):
-    """All that one step writes."""
+    """All that one step writes. ``graph`` names the graph that writes; an empty one leaves the thread's as it is."""
 
     key: ThreadKey
     epoch: int
@@ -112,6 +126,23 @@ class Commit(NamedTuple):
     interrupts: Sequence[InterruptRow] = ()
     snapshot: Snapshot | None = None
     is_release: bool = False
+    graph: str = ""
+
+
+class Cut(NamedTuple):
+    """What takes the place of a thread's old records.
+
+    ``base`` is the fold up to its sequence and refers to no items (``items_from`` is None). The record of that
+    sequence stays, those below it go. ``snapshot``, at or above the base, replaces the newest one, which goes in any
+    case, as it may refer to items that go. ``interrupts`` are the ids of the interrupts that go.
+    """
+
+    key: ThreadKey
+    born: str
+    expected: int
+    base: Snapshot
+    snapshot: Snapshot | None = None
+    interrupts: Sequence[str] = ()
 
 
 class Change(NamedTuple):
@@ -124,13 +155,54 @@ class Change(NamedTuple):
 
 
 class ThreadRow(NamedTuple):
-    """One line of a listing."""
+    """One line of a listing. ``cursor``, given as ``after``, continues the same listing behind this line.
+
+    ``updated`` is when the thread was last written to, in seconds since 1970. ``is_owned``: by an owner who lives, as
+    far as that can be told without waiting.
+    """
 
     thread_id: str
     status: str
     head: int
     run_id: str
     updated: float
+    graph: str = ""
+    is_owned: bool = False
+    cursor: str = ""
+
+
+class Listing(NamedTuple):
+    """Which threads a listing shows, and in which order.
+
+    ``status``: any of these (empty: all). ``graph``: of this name (None: any; "" is that of a graph without one).
+    ``since`` ≤ ``updated`` < ``before``, in seconds since 1970. ``is_newest_first``: ordered by ``(updated, thread)``
+    from the last to the first, otherwise by the code points of their names.
+    """
+
+    status: Sequence[str] = ()
+    graph: str | None = None
+    since: float | None = None
+    before: float | None = None
+    is_newest_first: bool = False
+
+
+ALL_THREADS = Listing()
+
+
+def cursor_of(listing: Listing, thread_id: str, updated: float) -> str:
+    """Return what names a line of a listing: its name, where that is the order."""
+    return f"{updated!r} {thread_id}" if listing.is_newest_first else thread_id
+
+
+def place_of(cursor: str) -> tuple[float, str]:
+    """Return when the thread of a newest-first listing's cursor was updated, and its name. Raise ``ConfigError``."""
+    updated, space, name = cursor.partition(" ")
+    try:
+        if space:
+            return float(updated), name
+    except ValueError:
+        pass
+    raise ConfigError(f"after={cursor!r} is no cursor of a listing that begins with the newest thread.")
 
 
 Watcher = Callable[[Change], None]
@@ -140,7 +212,7 @@ Watcher = Callable[[Change], None]
 class BaseCheckpointer(ABC):
     """Subclass this to keep threads elsewhere; the suite in ``taf.testing`` says whether it holds."""
 
-    is_quick: ClassVar[bool] = False
+    is_quick: bool = False
     """True for a store that also has ``append_now``: who has nothing to wait for need not await it."""
 
     def __init_subclass__(cls) -> None:
@@ -199,13 +271,33 @@ class BaseCheckpointer(ABC):
 
     @abstractmethod
     async def threads(
-        self, tenant: str = "", *, status: str | None = None, after: str = "", limit: int = 100
+        self, tenant: str = "", listing: Listing = ALL_THREADS, *, after: str = "", limit: int = 100
     ) -> Sequence[ThreadRow]:
-        """List threads by name, from behind the name ``after``."""
+        """List threads that have records, from behind the line whose cursor is ``after``. See ``Listing``.
+
+        A thread that nobody writes to meanwhile is shown exactly once by whoever pages on. Listed by name, every
+        thread is that is there all the time; newest first, one that is written to moves to the front.
+        """
 
     @abstractmethod
-    async def delete(self, key: ThreadKey) -> bool:
-        """Remove a thread and all that belongs to it. Return False when there is none."""
+    async def base(self, key: ThreadKey) -> Snapshot | None:
+        """Return what stands in the place of the thread's pruned records, or None when it has all of them."""
+
+    @abstractmethod
+    async def prune(self, cut: Cut) -> bool:
+        """Put a base in the place of old records, in one transaction. The thread need not be, and is not, acquired.
+
+        Return False, with nothing changed, when the thread is gone or owned by somebody who lives, when its birth or
+        its head is not as expected, or when it has a base at that place or a later one.
+        The head, the status and the time of the last change stay as they are.
+        """
+
+    @abstractmethod
+    async def delete(self, key: ThreadKey, *, expected: int | None = None) -> bool:
+        """Remove a thread and all that belongs to it. Return False when there is none.
+
+        With ``expected``, also when its head is another. Raise ``ThreadBusyError`` while a live owner has it.
+        """
 
     @abstractmethod
     def close(self) -> None:

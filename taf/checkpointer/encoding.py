@@ -27,6 +27,7 @@ from taf.state.execution import ExecutionStatus
 from taf.state.facts import (
     Answered,
     Completed,
+    Edition,
     Fact,
     Failed,
     Forked,
@@ -39,9 +40,10 @@ from taf.state.facts import (
     Task,
     TaskRecorded,
     Updated,
+    Upgraded,
 )
 from taf.state.interrupts import InterruptKind
-from taf.state.run import NOTHING, Details, Run, Stage
+from taf.state.run import NOTHING, UNKNOWN_EDITION, Details, Run, Stage
 from taf.state.schema import StateSchema
 
 KINDS: dict[type, str] = {
@@ -56,6 +58,7 @@ KINDS: dict[type, str] = {
     Completed: "completed",
     Failed: "failed",
     Updated: "updated",
+    Upgraded: "upgraded",
     Forked: "forked",
 }
 FACTS: dict[str, type] = {kind: fact for fact, kind in KINDS.items()}
@@ -86,6 +89,7 @@ class FactCodec(ChangeCodec):
             Completed: lambda f, _: [],
             Failed: lambda f, _: [f.error, f.message, f.node, self.outputs(f.finished)],
             Updated: lambda f, items: [self._ops(f.ops, items), f.node, self.optional_tasks(f.frontier)],
+            Upgraded: lambda f, items: [f.graph, f.version, f.renamed, f.joins, self._ops(f.ops, items)],
             Forked: lambda f, items: [f.source, f.sequence, self.run(f.run), self._ops(f.ops, items)],
         }
         self._around: dict[str, tuple[object, bytes, bytes]] = {}
@@ -136,7 +140,8 @@ class FactCodec(ChangeCodec):
             raise ValueError(f"a record of kind {kind!r} is malformed: {error!r}") from error
 
     def _started(self, fact: Started, items: Items) -> list[Any]:
-        return [fact.run_id, self._ops(fact.ops, items), self.tasks(fact.frontier), fact.graph]
+        version = [] if fact.version == 1 else [fact.version]
+        return [fact.run_id, self._ops(fact.ops, items), self.tasks(fact.frontier), fact.graph, *version]
 
     def _stepped(self, fact: Stepped, items: Items) -> list[Any]:
         ran, frontier, asks, carried, joins, reached = fact
@@ -205,11 +210,12 @@ class FactCodec(ChangeCodec):
                 d.error,
             ]
         head = [run.status.value, run.run_id, run.sequence, run.step, run.node]
-        return [*head, self.tasks(run.frontier), run.visit, run.stage.value, list(run.ran), details]
+        edition = [] if run.edition == UNKNOWN_EDITION else [[*run.edition]]
+        return [*head, self.tasks(run.frontier), run.visit, run.stage.value, list(run.ran), details, *edition]
 
     def decode_run(self, thread_id: str, stored: Sequence[Any]) -> Run:
         """Undo ``run``."""
-        status, run_id, sequence, step, node, frontier, visit, stage, ran, details = stored
+        status, run_id, sequence, step, node, frontier, visit, stage, ran, details, *edition = stored
         run = Run(
             thread_id,
             {},
@@ -223,6 +229,7 @@ class FactCodec(ChangeCodec):
             Stage(stage),
             texts(ran),
             NOTHING if details is None else self._decode_details(details),
+            fitting(Edition(*edition[0])) if edition else UNKNOWN_EDITION,
         )
         return fitting(run)
 
@@ -284,6 +291,11 @@ def _decode_stepped(codec: FactCodec, body: Sequence[Any], slots: _Slots) -> Ste
     )
 
 
+def _names(stored: Mapping[str, str]) -> dict[str, str]:
+    texts(stored.values())
+    return dict(stored)
+
+
 def _names_by(stored: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
     return {key: texts(names) for key, names in stored.items()}
 
@@ -303,7 +315,7 @@ def _decode_forked(codec: FactCodec, body: Sequence[Any], slots: _Slots) -> Fork
 
 
 _DECODE: dict[str, Callable[[FactCodec, Any, _Slots], Any]] = {
-    "started": lambda c, b, s: Started(b[0], s.ops(b[1]), c.decode_tasks(b[2]), b[3]),
+    "started": lambda c, b, s: Started(b[0], s.ops(b[1]), c.decode_tasks(b[2]), *b[3:5]),
     "stepped": _decode_stepped,
     "task_recorded": lambda c, b, s: TaskRecorded(b[0], b[1], b[2], decode_entry(b[3])),
     "paused": lambda c, b, s: Paused(
@@ -316,5 +328,6 @@ _DECODE: dict[str, Callable[[FactCodec, Any, _Slots], Any]] = {
     "completed": lambda c, b, s: Completed(),
     "failed": lambda c, b, s: Failed(b[0], b[1], b[2], c.decode_outputs(b[3])),
     "updated": lambda c, b, s: Updated(s.ops(b[0]), b[1], c.decode_optional_tasks(b[2])),
+    "upgraded": lambda c, b, s: Upgraded(b[0], b[1], _names(b[2]), _names(b[3]), s.ops(b[4])),
     "forked": _decode_forked,
 }

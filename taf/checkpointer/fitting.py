@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from taf.state.agent_state import Ask
 from taf.state.facts import (
+    Edition,
     Entry,
     Failed,
     Forked,
@@ -20,12 +21,13 @@ from taf.state.facts import (
     Task,
     TaskRecorded,
     Updated,
+    Upgraded,
 )
 from taf.state.run import Run
 
 _TEXT, _MAYBE, _NUMBER = (str,), (str, NoneType), (int,)
 _KINDS: dict[type, dict[str, tuple[type, ...]]] = {
-    Started: {"run_id": _TEXT, "graph": _TEXT},
+    Started: {"run_id": _TEXT, "graph": _TEXT, "version": _NUMBER},
     TaskRecorded: {"key": _TEXT, "node": _TEXT, "position": _NUMBER},
     Paused: {"node": _TEXT, "reason": _TEXT},
     Reopened: {"why": _TEXT},
@@ -33,6 +35,8 @@ _KINDS: dict[type, dict[str, tuple[type, ...]]] = {
     Stopped: {"run_id": _TEXT, "reason": _TEXT, "node": _MAYBE},
     Failed: {"error": _TEXT, "message": _TEXT, "node": _MAYBE},
     Updated: {"node": _MAYBE},
+    Upgraded: {"graph": _TEXT, "version": _NUMBER},
+    Edition: {"graph": _TEXT, "version": _NUMBER},
     Forked: {"source": _TEXT, "sequence": _NUMBER},
     Task: {"node": _TEXT, "key": _TEXT},
     Output: {"node": _TEXT, "key": _TEXT},

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -26,9 +27,9 @@ from taf.checkpointer.base import (
     ThreadKey,
 )
 from taf.checkpointer.changes import Mismatch
-from taf.checkpointer.encoding import FactCodec
+from taf.checkpointer.fold import Fold, Reading, changed
 from taf.checkpointer.interrupts import decode_record, encode_record
-from taf.checkpointer.snapshots import SnapshotCodec
+from taf.checkpointer.lineage import Lineage
 from taf.errors import ConfigError, GraphChangedError, NotStorableError, StoreCorruptError
 from taf.serialization import dumps, loads
 from taf.state.channel import Op
@@ -44,8 +45,7 @@ SNAPSHOT_FLOOR = 64 * 1024
 WARM_THREADS = 64
 """How many threads a journal keeps in memory after they were used."""
 
-FIRST_SECOND, END_SECOND = -62_135_596_800, 253_402_300_800
-"""The years 1 to 9999, in seconds since 1970: no other moment can be shown."""
+FIRST_VERSION = Lineage()
 
 
 class Warm(NamedTuple):
@@ -55,6 +55,9 @@ class Warm(NamedTuple):
     run: Run
     tail_bytes: int
     snapshot_bytes: int
+    floor: int = 0
+    ops: tuple[Op, ...] = ()
+    """What has yet to be put on record when the thread goes on: see ``Shown``."""
 
 
 class Told(NamedTuple):
@@ -65,14 +68,21 @@ class Told(NamedTuple):
 
 
 class Journal:
-    """All threads of one app in one store."""
+    """All threads of one app in one store. ``graph`` is the name that it puts on what it writes."""
 
     def __init__(
-        self, store: BaseCheckpointer, schema: StateSchema, *, tenant: str, clock: Callable[[], float]
+        self,
+        store: BaseCheckpointer,
+        schema: StateSchema,
+        *,
+        tenant: str,
+        clock: Callable[[], float],
+        graph: str = "",
+        lineage: Lineage = FIRST_VERSION,
     ) -> None:
-        self.store, self.schema, self.tenant, self.clock = store, schema, tenant, clock
-        self.codec = FactCodec(schema)
-        self.snapshots = SnapshotCodec(self.codec)
+        self.store, self.schema, self.tenant, self.clock, self.graph = store, schema, tenant, clock, graph
+        self.lineage, self.reading = lineage, Reading(schema, lineage)
+        self.codec, self.snapshots = self.reading.codec, self.reading.snapshots
         self._warm: OrderedDict[str, Warm] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -114,7 +124,20 @@ class Journal:
     async def facts(self, thread_id: str, after: int = 0) -> Sequence[Told]:
         """Return the next facts whose last event is above ``after``; empty at the head."""
         records = await self.store.read(self.key(thread_id), after)
-        return [Told(record, self._fact(thread_id, record)) for record in records]
+        return [Told(record, self.reading.fact_to_show(thread_id, record)) for record in records]
+
+    async def beginning(self, thread_id: str) -> Fold:
+        """Return what a thread's records begin with: it as it was then, or an empty one when they tell all of it."""
+        found = await self.store.base(self.key(thread_id))
+        if found is None:
+            return Fold(self.reading, Run(thread_id))
+        with _readable(thread_id, found.sequence):
+            return self.reading.restore(thread_id, found, ())
+
+    async def base(self, thread_id: str) -> Run | None:
+        """Return the thread as it is in what stands for its pruned records, or None when none are."""
+        fold = await self.beginning(thread_id)
+        return fold.run if fold.run.sequence else None
 
     async def interrupts(self, thread_id: str, interrupt_id: str | None = None) -> list[InterruptRecord]:
         """Return the thread's interrupts, newest first, whatever became of them."""
@@ -131,8 +154,12 @@ class Journal:
             return self._warm.get(thread_id)
 
     def remember(self, thread_id: str, warm: Warm) -> None:
-        """Keep a thread as it is known to be stored."""
+        """Keep a thread as it is known to be stored. One of another version is kept by nobody: it is read anew."""
+        is_ours = warm.run.edition.version == self.lineage.version
         with self._lock:
+            if not is_ours:
+                self._warm.pop(thread_id, None)
+                return
             self._warm[thread_id] = warm
             self._warm.move_to_end(thread_id)
             if len(self._warm) > WARM_THREADS:
@@ -148,51 +175,27 @@ class Journal:
     def _rebuild(self, thread_id: str, stored: Stored, warm: Warm | None) -> Warm:
         """Fold what was read. Raise ``GraphChangedError`` or ``StoreCorruptError``."""
         try:
-            start = warm if stored.is_known and warm is not None else self._start(thread_id, stored)
-            run, size = start.run, start.tail_bytes
+            if stored.is_known and warm is not None:
+                fold, size, kept = Fold(self.reading, warm.run), warm.tail_bytes, warm.snapshot_bytes
+                fold.pending = warm.ops
+            else:
+                fold, size = self.reading.start(thread_id, stored), 0
+                kept = 0 if stored.snapshot is None else sum(map(len, stored.snapshot.parts))
             for record in stored.tail:
-                run = self._follow(run, record)
+                fold.follow(record)
                 size += len(record.body)
-            if run.sequence != stored.head:
-                raise ValueError(f"the journal ends at {run.sequence}")
+            if fold.run.sequence != stored.head:
+                raise ValueError(f"the journal ends at {fold.run.sequence}")
+            run, ops = fold.shown()
         except (ConfigError, GraphChangedError, StoreCorruptError):
             raise
         except Mismatch as error:
-            raise _changed(thread_id, error) from error
+            raise changed(thread_id, error) from error
         except Exception as error:  # a store may hold anything
             raise StoreCorruptError(thread_id, stored.head, error) from error
         if run.status is not ExecutionStatus.IDLE and self.schema.missing(run.values):
             raise _lacking(thread_id, self.schema.missing(run.values)[0])
-        return Warm(stored.born, run, size, start.snapshot_bytes)
-
-    def _start(self, thread_id: str, stored: Stored) -> Warm:
-        """Return what a thread's tail is laid over. A field that the model got since then begins with its default."""
-        if stored.snapshot is None:
-            run, size = Run(thread_id), 0
-        else:
-            run = self.snapshots.restore(thread_id, stored.snapshot, stored.items)
-            size = sum(map(len, stored.snapshot.parts))
-        if stored.head:
-            fresh = [("set", name, value) for name, value in self.schema.defaults(run.values).items()]
-            run = run._replace(values=self.schema.apply(run.values, fresh))
-        return Warm(stored.born, run, 0, size)
-
-    def _follow(self, run: Run, record: Record) -> Run:
-        after = evolve(self.schema, run, self._fact(run.thread_id, record))
-        if after.sequence != record.sequence:
-            why = f"it follows record {run.sequence}, so one is missing between them"
-            raise StoreCorruptError(run.thread_id, record.sequence, why)
-        return after
-
-    def _fact(self, thread_id: str, record: Record) -> Fact:
-        if not FIRST_SECOND <= record.at < END_SECOND:
-            raise StoreCorruptError(thread_id, record.sequence, f"{record.at} is no moment")
-        try:
-            return self.codec.decode(record.kind, record.body, record.items)
-        except Mismatch as error:
-            raise _changed(thread_id, error) from error
-        except ValueError as error:
-            raise StoreCorruptError(thread_id, record.sequence, error) from error
+        return Warm(stored.born, run, size, kept, stored.floor, ops)
 
 
 class Ledger:
@@ -207,7 +210,8 @@ class Ledger:
         self._append, self._append_now, self._clock = journal.store.append, journal.store.append_now, journal.clock
         self.is_quick = journal.store.is_quick
         self._encode_straight = journal.codec.encode_straight
-        self.born, self.run = warm.born, warm.run
+        self._graph = journal.graph
+        self.born, self.run, self._floor, self.unrecorded = warm.born, warm.run, warm.floor, warm.ops
         self._tail_bytes, self._snapshot_bytes = warm.tail_bytes, warm.snapshot_bytes
         self._saved = warm.run.sequence
         self._staged: list[Record] = []
@@ -289,7 +293,7 @@ class Ledger:
         self._staged, self._facts, self._interrupts = [], [], []
         snapshot = self._snapshot() if self._tail_bytes > SNAPSHOT_FLOOR else None
         key, epoch, head = self.key, self._epoch, self._saved
-        return Commit(key, epoch, head, records, run.status, run.run_id, interrupts, snapshot, is_release)
+        return Commit(key, epoch, head, records, run.status, run.run_id, interrupts, snapshot, is_release, self._graph)
 
     def save_quickly(self) -> Sequence[Signal]:
         """Do what ``save`` does, without telling and without an await, in a store that ``is_quick``."""
@@ -298,7 +302,9 @@ class Ledger:
             commit = self._commit(False)
         else:  # nothing but plain steps
             key, epoch, head, self._staged = self.key, self._epoch, self._saved, []
-            commit = quick_tuple(Commit, (key, epoch, head, records, run.status, run.run_id, (), None, False))
+            commit = quick_tuple(
+                Commit, (key, epoch, head, records, run.status, run.run_id, (), None, False, self._graph)
+            )
         try:
             signals = self._append_now(commit)
         except BaseException as error:
@@ -313,7 +319,8 @@ class Ledger:
 
     def _snapshot(self) -> Snapshot | None:
         """Return a snapshot if what was written since the last one outweighs it."""
-        if self._tail_bytes <= self._snapshot_bytes:
+        is_older = self.run.edition.version != self._journal.lineage.version  # what is stored has not been migrated
+        if is_older or self._tail_bytes <= self._snapshot_bytes:
             return None
         try:
             found = self._journal.snapshots.take(self.run)
@@ -332,20 +339,25 @@ class Ledger:
 
     def _remember(self) -> None:
         if self.run.sequence:
-            warm = Warm(self.born, self.run, self._tail_bytes, self._snapshot_bytes)
+            warm = Warm(self.born, self.run, self._tail_bytes, self._snapshot_bytes, self._floor)
             self._journal.remember(self.key.thread, warm)
 
 
 def _known(warm: Warm | None) -> Known | None:
-    return None if warm is None else Known(warm.born, warm.run.sequence)
+    return None if warm is None else Known(warm.born, warm.run.sequence, warm.floor)
 
 
-def _changed(thread_id: str, error: Mismatch) -> GraphChangedError:
-    return GraphChangedError(
-        thread_id,
-        str(error),
-        f'Declare "{error.field}" so that what is stored fits, or run the thread with the old graph.',
-    )
+@contextmanager
+def _readable(thread_id: str, sequence: int) -> Generator[None, None, None]:
+    """Say what is wrong with stored rows, whatever comes of reading them: a store may hold anything."""
+    try:
+        yield
+    except (ConfigError, GraphChangedError, StoreCorruptError):
+        raise
+    except Mismatch as error:
+        raise changed(thread_id, error) from error
+    except Exception as error:
+        raise StoreCorruptError(thread_id, sequence, error) from error
 
 
 def _lacking(thread_id: str, field: str) -> GraphChangedError:

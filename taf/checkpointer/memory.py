@@ -8,12 +8,15 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from taf.checkpointer.base import (
+    ALL_THREADS,
     BaseCheckpointer,
     Change,
     Commit,
+    Cut,
     Grant,
     InterruptRow,
     Known,
+    Listing,
     Record,
     Signal,
     Snapshot,
@@ -21,6 +24,8 @@ from taf.checkpointer.base import (
     ThreadKey,
     ThreadRow,
     Watcher,
+    cursor_of,
+    place_of,
 )
 from taf.errors import CheckpointerClosedError, StaleOwnerError, ThreadBusyError
 from taf.ids import new_id
@@ -29,14 +34,18 @@ from taf.ids import new_id
 class _Thread:
     """One thread's row, journal and signals."""
 
-    __slots__ = ("born", "epoch", "head", "is_owned", "records", "run_id", "signals", "snapshot", "status", "updated")
+    __slots__ = (
+        *("base", "born", "epoch", "graph", "head", "is_owned", "records", "run_id", "signals", "snapshot", "status"),
+        "updated",
+    )
 
     def __init__(self) -> None:
         self.born = new_id()
         self.epoch = self.head = 0
         self.is_owned = False
-        self.status, self.run_id, self.updated = "idle", "", 0.0
+        self.status, self.run_id, self.updated, self.graph = "idle", "", 0.0, ""
         self.records: list[Record] = []
+        self.base: Snapshot | None = None
         self.snapshot: Snapshot | None = None
         self.signals: list[Signal] = []
 
@@ -84,7 +93,7 @@ class InMemoryCheckpointer(BaseCheckpointer):
 
     def append_now(self, commit: Commit) -> Sequence[Signal]:
         """See ``BaseCheckpointer.append_now``: nobody waits for memory."""
-        key, epoch, expected, records, status, run_id, interrupts, snapshot, is_release = commit
+        key, epoch, expected, records, status, run_id, interrupts, snapshot, is_release, graph = commit
         self._lock.acquire()  # half the cost of a with block, and every step comes here
         try:
             thread = self._threads.get(key)
@@ -94,6 +103,8 @@ class InMemoryCheckpointer(BaseCheckpointer):
                 thread.records += records
                 thread.head, _, _, thread.updated, _, _, _ = records[-1]
             thread.status, thread.run_id = status, run_id
+            if graph:
+                thread.graph = graph
             if snapshot is not None:
                 thread.snapshot = snapshot
             if interrupts:
@@ -129,8 +140,9 @@ class InMemoryCheckpointer(BaseCheckpointer):
                 self._release(key, thread)
 
     def _stored(self, thread: _Thread, known: Known | None) -> Stored:
-        is_known = known is not None and known.born == thread.born and known.head <= thread.head
-        snapshot = None if is_known else thread.snapshot
+        floor = thread.base.sequence if thread.base else 0
+        is_known = known is not None and known.holds(thread.born, floor, thread.head)
+        snapshot = None if is_known else thread.snapshot or thread.base
         start = known.head if known is not None and is_known else snapshot.sequence if snapshot else 0
         items: list[tuple[int, bytes]] = []
         if snapshot is not None and snapshot.items_from is not None:
@@ -149,6 +161,7 @@ class InMemoryCheckpointer(BaseCheckpointer):
             snapshot,
             items,
             self._after(thread, start) if start < thread.head else (),
+            floor,
         )
 
     @staticmethod
@@ -173,7 +186,7 @@ class InMemoryCheckpointer(BaseCheckpointer):
         """See ``BaseCheckpointer.read``."""
         with self._lock:
             thread = self._threads.get(key)
-            return self._after(thread, after)[:limit] if thread else ()
+            return self._after(thread, after)[: max(limit, 0)] if thread else ()
 
     async def signal(self, key: ThreadKey, signal: Signal) -> bool:
         """See ``BaseCheckpointer.signal``."""
@@ -217,22 +230,51 @@ class InMemoryCheckpointer(BaseCheckpointer):
         return found[::-1]
 
     async def threads(
-        self, tenant: str = "", *, status: str | None = None, after: str = "", limit: int = 100
+        self, tenant: str = "", listing: Listing = ALL_THREADS, *, after: str = "", limit: int = 100
     ) -> Sequence[ThreadRow]:
         """See ``BaseCheckpointer.threads``."""
+        place = place_of(after) if after and listing.is_newest_first else None
         with self._lock:
-            rows = [
-                ThreadRow(key.thread, thread.status, thread.head, thread.run_id, thread.updated)
+            found = [
+                (thread.updated, key.thread, thread)
                 for key, thread in self._threads.items()
-                if key.tenant == tenant and thread.head and status in (None, thread.status) and key.thread > after
+                if key.tenant == tenant and thread.head and _is_shown(thread, listing)
             ]
-        return sorted(rows)[:limit]
+            if listing.is_newest_first:
+                found = [one for one in found if place is None or one[:2] < place]
+            else:
+                found = [one for one in found if one[1] > after]
+            found.sort(key=lambda one: one[:2] if listing.is_newest_first else one[1], reverse=listing.is_newest_first)
+            return [_row(name, thread, listing) for _, name, thread in found[: max(limit, 0)]]
 
-    async def delete(self, key: ThreadKey) -> bool:
+    # -- leaving out and removing ------------------------------------------------------------------
+
+    async def base(self, key: ThreadKey) -> Snapshot | None:
+        """See ``BaseCheckpointer.base``."""
+        with self._lock:
+            thread = self._threads.get(key)
+            return None if thread is None else thread.base
+
+    async def prune(self, cut: Cut) -> bool:
+        """See ``BaseCheckpointer.prune``."""
+        with self._lock:
+            thread = self._threads.get(cut.key)
+            if thread is None or thread.is_owned or (thread.born, thread.head) != (cut.born, cut.expected):
+                return False
+            if thread.base is not None and thread.base.sequence >= cut.base.sequence:
+                return False
+            thread.base, thread.snapshot = cut.base, cut.snapshot
+            thread.records = self._after(thread, cut.base.sequence - 1)
+            for interrupt_id in cut.interrupts:
+                if interrupt_id in self._interrupts and self._interrupts[interrupt_id].key == cut.key:
+                    del self._interrupts[interrupt_id]
+            return True
+
+    async def delete(self, key: ThreadKey, *, expected: int | None = None) -> bool:
         """See ``BaseCheckpointer.delete``."""
         with self._lock:
             thread = self._threads.get(key)
-            if thread is None:
+            if thread is None or expected not in (None, thread.head):
                 return False
             if thread.is_owned:
                 raise ThreadBusyError(key.thread, thread.run_id or None)
@@ -244,3 +286,18 @@ class InMemoryCheckpointer(BaseCheckpointer):
         """Refuse further runs. What is stored stays readable as long as the object lives."""
         with self._lock:
             self._is_closed = True
+
+
+def _is_shown(thread: _Thread, listing: Listing) -> bool:
+    return (
+        (not listing.status or thread.status in listing.status)
+        and listing.graph in (None, thread.graph)
+        and (listing.since is None or listing.since <= thread.updated)
+        and (listing.before is None or thread.updated < listing.before)
+    )
+
+
+def _row(name: str, thread: _Thread, listing: Listing) -> ThreadRow:
+    cursor = cursor_of(listing, name, thread.updated)
+    facts = (thread.status, thread.head, thread.run_id, thread.updated, thread.graph, thread.is_owned)
+    return ThreadRow(name, *facts, cursor)

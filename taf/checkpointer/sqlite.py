@@ -16,14 +16,18 @@ from typing import Literal, NamedTuple
 
 from taf.checkpointer import sqlite_rows as rows
 from taf.checkpointer.base import (
+    ALL_THREADS,
     BaseCheckpointer,
     Change,
     Commit,
+    Cut,
     Grant,
     InterruptRow,
     Known,
+    Listing,
     Record,
     Signal,
+    Snapshot,
     Stored,
     ThreadKey,
     ThreadRow,
@@ -158,18 +162,19 @@ class SqliteCheckpointer(BaseCheckpointer):
         machinery.pulse.hold(key, Lease(state.thread, epoch, owner, seconds, place))
         return Grant(epoch, found)
 
-    def _is_owned(self, key: ThreadKey, state: rows.ThreadState) -> bool:
-        """Say whether a thread's owner lives."""
+    def _is_owned(self, key: ThreadKey, state: rows.ThreadState, known: dict[str, bool] | None = None) -> bool:
+        """Say whether a thread's owner lives. ``known`` keeps, for as long as it is passed on, which owners do."""
         machinery = self._machinery
         if state.owner is None or state.lease_until is None:
             return False
         if state.owner == machinery.lock.owner:
             return machinery.pulse.lease(key, state.epoch) is not None
-        return (
-            state.boot_id == machinery.boot
-            and state.lease_until > time.monotonic_ns()
-            and machinery.lock.is_alive(state.owner)
-        )
+        if state.boot_id != machinery.boot or state.lease_until <= time.monotonic_ns():
+            return False
+        known = {} if known is None else known
+        if state.owner not in known:
+            known[state.owner] = machinery.lock.is_alive(state.owner)
+        return known[state.owner]
 
     def abandon(self, key: ThreadKey, epoch: int) -> None:
         """See ``BaseCheckpointer.abandon``. The thread is released in passing, or else when its lease ends."""
@@ -229,12 +234,27 @@ class SqliteCheckpointer(BaseCheckpointer):
         place = Place(state.thread, state.revision + 1)
         return _Told(signals, place, Change(state.head, state.status, state.run_id, signals))
 
-    async def delete(self, key: ThreadKey) -> bool:
-        """See ``BaseCheckpointer.delete``. Raise ``ThreadBusyError`` while a live owner has the thread."""
+    async def prune(self, cut: Cut) -> bool:
+        """See ``BaseCheckpointer.prune``."""
+        key = cut.key
 
         def work(connection: sqlite3.Connection) -> bool:
             state = rows.find(connection, key)
-            if state is None:
+            if state is None or (state.born, state.head) != (cut.born, cut.expected):
+                return False
+            if state.floor >= cut.base.sequence or self._is_owned(key, state):
+                return False
+            rows.prune(connection, state.thread, cut)
+            return True
+
+        return await self._writer.run(f'prune thread "{key.thread}"', work)
+
+    async def delete(self, key: ThreadKey, *, expected: int | None = None) -> bool:
+        """See ``BaseCheckpointer.delete``."""
+
+        def work(connection: sqlite3.Connection) -> bool:
+            state = rows.find(connection, key)
+            if state is None or expected not in (None, state.head):
                 return False
             if self._is_owned(key, state):
                 raise ThreadBusyError(key.thread, state.run_id or None)
@@ -279,12 +299,27 @@ class SqliteCheckpointer(BaseCheckpointer):
         return await self._reader.run("read interrupts", work)
 
     async def threads(
-        self, tenant: str = "", *, status: str | None = None, after: str = "", limit: int = 100
+        self, tenant: str = "", listing: Listing = ALL_THREADS, *, after: str = "", limit: int = 100
     ) -> Sequence[ThreadRow]:
-        """See ``BaseCheckpointer.threads``."""
+        """See ``BaseCheckpointer.threads``. An owner's life is looked at once for each listing."""
+        known: dict[str, bool] = {}
+
+        def is_owned(state: rows.ThreadState) -> bool:
+            return self._is_owned(ThreadKey(tenant, state.name), state, known)
+
         return await self._reader.run(
-            "list threads", lambda connection: rows.threads(connection, tenant, status, after, max(limit, 0))
+            "list threads",
+            lambda connection: rows.threads(connection, tenant, listing, after, max(limit, 0), is_owned),
         )
+
+    async def base(self, key: ThreadKey) -> Snapshot | None:
+        """See ``BaseCheckpointer.base``."""
+
+        def work(connection: sqlite3.Connection) -> Snapshot | None:
+            state = rows.find(connection, key)
+            return None if state is None else rows.base(connection, state)
+
+        return await self._reader.run(f'read thread "{key.thread}"', work)
 
     # -- watching and closing ----------------------------------------------------------------------
 

@@ -7,20 +7,24 @@ that whatever somebody put into the file arrives as what it should be, or as ``S
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import NoneType
 from typing import Any, NamedTuple, TypeAlias
 
 from taf.checkpointer.base import (
     Commit,
+    Cut,
     InterruptRow,
     Known,
+    Listing,
     Record,
     Signal,
     Snapshot,
     Stored,
     ThreadKey,
     ThreadRow,
+    cursor_of,
+    place_of,
 )
 from taf.errors import StoreCorruptError
 from taf.ids import new_id
@@ -40,6 +44,7 @@ class ThreadState(NamedTuple):
     lease_until: int | None
     boot_id: str | None
     name: str
+    floor: int = 0
 
 
 class Claim(NamedTuple):
@@ -50,17 +55,16 @@ class Claim(NamedTuple):
     boot_id: str
 
 
-_FIND = (
-    "SELECT id, born, head, status, run_id, revision, epoch, owner, lease_until, boot_id, thread"
-    " FROM taf_threads WHERE tenant = ? AND thread = ?"
-)
+_STATE = "id, born, head, status, run_id, revision, epoch, owner, lease_until, boot_id, thread, floor"
+
+_FIND = f"SELECT {_STATE} FROM taf_threads WHERE tenant = ? AND thread = ?"
 
 _Kinds: TypeAlias = tuple[tuple[type, ...], ...]
 
 _INT, _TEXT, _BYTES = (int,), (str,), (bytes,)
 _THREAD: _Kinds = (
     *(_INT, _TEXT, _INT, _TEXT, _TEXT, _INT, _INT),
-    *((str, NoneType), (int, NoneType), (str, NoneType), _TEXT),
+    *((str, NoneType), (int, NoneType), (str, NoneType), _TEXT, _INT),
 )
 _SNAPSHOT: _Kinds = (_INT, (int, NoneType), _BYTES)
 _ITEMS: _Kinds = (_INT, _BYTES)
@@ -94,20 +98,31 @@ def revision(connection: sqlite3.Connection, thread: int) -> int:
 
 def stored(connection: sqlite3.Connection, state: ThreadState, known: Known | None, *, is_owned: bool) -> Stored:
     """Return what the reader does not know yet of a thread."""
-    is_known = known is not None and known.born == state.born and known.head <= state.head
-    found = None if is_known else snapshot(connection, state)
+    is_known = known is not None and known.holds(state.born, state.floor, state.head)
+    found = None if is_known else snapshot(connection, state) or base(connection, state)
     start = known.head if known is not None and is_known else found.sequence if found else 0
     grown: Sequence[tuple[int, bytes]] = ()
     if found is not None and found.items_from is not None:
         grown = items(connection, state, found.items_from, found.sequence)
     tail = records(connection, state, start) if start < state.head else ()
-    return Stored(state.born, state.head, state.status, state.run_id, is_owned, is_known, found, grown, tail)
+    return Stored(
+        state.born, state.head, state.status, state.run_id, is_owned, is_known, found, grown, tail, state.floor
+    )
 
 
 def snapshot(connection: sqlite3.Connection, state: ThreadState) -> Snapshot | None:
     """Return the newest snapshot."""
+    return _snapshot(connection, state, "taf_snapshots")
+
+
+def base(connection: sqlite3.Connection, state: ThreadState) -> Snapshot | None:
+    """Return what stands in the place of pruned records."""
+    return _snapshot(connection, state, "taf_bases") if state.floor else None
+
+
+def _snapshot(connection: sqlite3.Connection, state: ThreadState, table: str) -> Snapshot | None:
     found = connection.execute(
-        "SELECT sequence, items_from, CAST(body AS BLOB) FROM taf_snapshots WHERE thread = ? ORDER BY part",
+        f"SELECT sequence, items_from, CAST(body AS BLOB) FROM {table} WHERE thread = ? ORDER BY part",
         (state.thread,),
     )
     rows = [_fitting(row, _SNAPSHOT, state.name) for row in found.fetchall()]
@@ -170,16 +185,51 @@ def interrupts(
 
 
 def threads(
-    connection: sqlite3.Connection, tenant: str, status: str | None, after: str, limit: int
+    connection: sqlite3.Connection,
+    tenant: str,
+    listing: Listing,
+    after: str,
+    limit: int,
+    is_owned: Callable[[ThreadState], bool],
 ) -> Sequence[ThreadRow]:
-    """List threads that have records, by name."""
+    """List threads that have records."""
+    wanted, values = _wanted(listing, after)
+    order = "updated DESC, thread DESC" if listing.is_newest_first else "thread"
     rows = connection.execute(
-        f"SELECT {_text('thread')}, {_text('status')}, CAST(head AS INTEGER), {_text('run_id')}, CAST(updated AS REAL)"
-        " FROM taf_threads"
-        " WHERE tenant = ? AND thread > ? AND head > 0 AND status = coalesce(?, status) ORDER BY thread LIMIT ?",
-        (tenant, after, status, limit),
+        f"SELECT {_text('thread')}, {_text('status')}, CAST(head AS INTEGER), {_text('run_id')}, CAST(updated AS REAL),"
+        f" {_text('graph')}, {_STATE} FROM taf_threads"
+        f" WHERE {' AND '.join(['tenant = ?', 'head > 0', *wanted])} ORDER BY {order} LIMIT ?",
+        (tenant, *values, limit),
     )
-    return [ThreadRow._make(row) for row in rows]
+    found = [(ThreadRow(*row[:6]), row[6:]) for row in rows.fetchall()]
+    return [
+        row._replace(is_owned=_is_owned(state, is_owned), cursor=cursor_of(listing, row.thread_id, row.updated))
+        for row, state in found
+    ]
+
+
+def _is_owned(row: Sequence[Any], is_owned: Callable[[ThreadState], bool]) -> bool:
+    try:
+        return is_owned(ThreadState._make(_fitting(row, _THREAD, "")))
+    except StoreCorruptError:  # one bad row must not hide the others
+        return False
+
+
+def _wanted(listing: Listing, after: str) -> tuple[list[str], list[Any]]:
+    """Return the conditions of a listing, and their values."""
+    found: list[tuple[str, Sequence[Any]]] = []
+    if listing.status:
+        found.append((f"status IN ({', '.join('?' * len(listing.status))})", listing.status))
+    if listing.graph is not None:
+        found.append(("graph = ?", [listing.graph]))
+    if listing.since is not None:
+        found.append(("updated >= ?", [listing.since]))
+    if listing.before is not None:
+        found.append(("updated < ?", [listing.before]))
+    if after:
+        by_time = listing.is_newest_first
+        found.append(("(updated, thread) < (?, ?)", place_of(after)) if by_time else ("thread > ?", [after]))
+    return [condition for condition, _ in found], [value for _, values in found for value in values]
 
 
 # -- writing ---------------------------------------------------------------------------------------
@@ -219,13 +269,15 @@ def write(connection: sqlite3.Connection, thread: int, owner: str, lease_until: 
     # The fence and the new head in one statement: nobody can come in between.
     cursor = connection.execute(
         "UPDATE taf_threads SET head = ?, status = ?, run_id = ?, updated = coalesce(?, updated), lease_until = ?,"
-        " revision = revision + 1 WHERE id = ? AND epoch = ? AND head = ? AND owner = ?",
+        " graph = coalesce(nullif(?, ''), graph), revision = revision + 1"
+        " WHERE id = ? AND epoch = ? AND head = ? AND owner = ?",
         (
             written[-1].sequence if written else commit.expected,
             commit.status,
             commit.run_id,
             written[-1].at if written else None,
             lease_until,
+            commit.graph,
             thread,
             commit.epoch,
             commit.expected,
@@ -247,6 +299,17 @@ def write(connection: sqlite3.Connection, thread: int, owner: str, lease_until: 
     return True
 
 
+def prune(connection: sqlite3.Connection, thread: int, cut: Cut) -> None:
+    """Put a base in the place of the records below it."""
+    connection.execute("UPDATE taf_threads SET floor = ? WHERE id = ?", (cut.base.sequence, thread))
+    connection.execute("DELETE FROM taf_journal WHERE thread = ? AND sequence < ?", (thread, cut.base.sequence))
+    _replace_snapshot(connection, thread, cut.base, "taf_bases")
+    _replace_snapshot(connection, thread, cut.snapshot)
+    connection.executemany(
+        "DELETE FROM taf_interrupts WHERE thread = ? AND id = ?", [(thread, name) for name in cut.interrupts]
+    )
+
+
 def _write_interrupts(connection: sqlite3.Connection, thread: int, rows: Sequence[InterruptRow]) -> None:
     connection.executemany(
         "INSERT INTO taf_interrupts (thread, id, status, node, changed, body) VALUES (?, ?, ?, ?, ?, ?)"
@@ -256,12 +319,15 @@ def _write_interrupts(connection: sqlite3.Connection, thread: int, rows: Sequenc
     )
 
 
-def _replace_snapshot(connection: sqlite3.Connection, thread: int, snapshot: Snapshot) -> None:
-    connection.execute("DELETE FROM taf_snapshots WHERE thread = ?", (thread,))
-    connection.executemany(
-        "INSERT INTO taf_snapshots (thread, part, sequence, items_from, body) VALUES (?, ?, ?, ?, ?)",
-        [(thread, part, snapshot.sequence, snapshot.items_from, body) for part, body in enumerate(snapshot.parts)],
-    )
+def _replace_snapshot(
+    connection: sqlite3.Connection, thread: int, snapshot: Snapshot | None, table: str = "taf_snapshots"
+) -> None:
+    connection.execute(f"DELETE FROM {table} WHERE thread = ?", (thread,))
+    if snapshot is not None:
+        connection.executemany(
+            f"INSERT INTO {table} (thread, part, sequence, items_from, body) VALUES (?, ?, ?, ?, ?)",
+            [(thread, part, snapshot.sequence, snapshot.items_from, body) for part, body in enumerate(snapshot.parts)],
+        )
 
 
 def release(connection: sqlite3.Connection, thread: int, epoch: int, owner: str) -> None:
@@ -287,6 +353,6 @@ def leave(connection: sqlite3.Connection, thread: int, signal: Signal) -> None:
 
 def remove(connection: sqlite3.Connection, thread: int) -> None:
     """Remove a thread and all that belongs to it."""
-    for table in ("taf_journal", "taf_snapshots", "taf_interrupts", "taf_signals"):
+    for table in ("taf_journal", "taf_snapshots", "taf_bases", "taf_interrupts", "taf_signals"):
         connection.execute(f"DELETE FROM {table} WHERE thread = ?", (thread,))
     connection.execute("DELETE FROM taf_threads WHERE id = ?", (thread,))

@@ -12,12 +12,11 @@ import sqlite3
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
-import anyio
-
+from taf.checkpointer.outcome import Outcome, tell
 from taf.checkpointer.sqlite_file import SqliteFile, roll_back
-from taf.errors import CheckpointerClosedError, StoreUnavailableError
+from taf.errors import CheckpointerClosedError
 
 BATCH = 200
 """How many jobs one transaction takes at most."""
@@ -28,10 +27,10 @@ Work = Callable[[sqlite3.Connection], T]
 _DRIVER_ERRORS = (sqlite3.Error, OSError, UnicodeError, OverflowError)
 
 
-class Job(Generic[T]):
+class Job(Outcome[T]):
     """What is to be done in a transaction, and what became of it."""
 
-    __slots__ = ("_after", "_is_done", "_result", "_undo", "_waiter", "_what", "error", "loop", "work")
+    __slots__ = ("_after", "_undo", "work")
 
     def __init__(
         self,
@@ -41,26 +40,12 @@ class Job(Generic[T]):
         loop: asyncio.AbstractEventLoop | None,
         undo: Callable[[], None] | None = None,
     ) -> None:
-        self.work, self.loop = work, loop
-        self.error: Exception | None = None
-        self._what, self._after, self._undo = what, after, undo
-        self._result: list[T] = []
-        self._waiter: asyncio.Future[None] | None = None
-        self._is_done = False
+        super().__init__(what, loop, _DRIVER_ERRORS)
+        self.work, self._after, self._undo = work, after, undo
 
     def attempt(self, connection: sqlite3.Connection) -> None:
         """Do the work, in the worker."""
-        self._result = [self.work(connection)]
-
-    def fail(self, error: Exception) -> None:
-        """Note why it was not done; what comes from a driver is put into words of our own."""
-        if self.error is not None:
-            return
-        if isinstance(error, _DRIVER_ERRORS):
-            self.error = StoreUnavailableError(self._what, error)
-            self.error.__cause__ = error
-        else:
-            self.error = error
+        self.result = [self.work(connection)]
 
     def follow_up(self) -> None:
         """Do what has to follow the commit, or its failure, in the worker."""
@@ -68,41 +53,9 @@ class Job(Generic[T]):
         with suppress(Exception):
             if self.error is None:
                 if self._after is not None:
-                    self._after(self._result[0])
+                    self._after(self.result[0])
             elif self._undo is not None:
                 self._undo()
-
-    def wake(self) -> None:
-        """Tell whoever waits, in the event loop."""
-        self._is_done = True
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
-
-    async def outcome(self) -> T:
-        """Wait for the outcome. A caller that is cancelled meanwhile gets it too, and the cancellation after it."""
-        try:
-            await self._woken()
-        except asyncio.CancelledError as error:
-            await self._outlast(error)
-        if self.error is not None:
-            raise self.error
-        return self._result[0]
-
-    async def _woken(self) -> None:
-        self._waiter = asyncio.get_running_loop().create_future()
-        await self._waiter
-
-    async def _outlast(self, cancellation: asyncio.CancelledError) -> None:
-        # A scope of anyio cancels at every turn of the loop until it is obeyed; the shield holds that off.
-        with anyio.CancelScope(shield=True):
-            while not self._is_done:
-                with suppress(asyncio.CancelledError):
-                    await self._woken()
-        task = asyncio.current_task()
-        if task is not None:
-            # Raised anew at the next await. The count of requests stays as it is: asyncio.timeout reads it.
-            task.cancel(*cancellation.args)
-            task.uncancel()
 
 
 class Worker:
@@ -130,7 +83,7 @@ class Worker:
         """
         job = Job(what, work, after, asyncio.get_running_loop(), undo)
         self._put(job)
-        return await job.outcome()
+        return await job.wait()
 
     def post(self, work: Work[None]) -> None:
         """Have work done without waiting for it, and without learning whether it succeeded."""
@@ -162,7 +115,7 @@ class Worker:
     def _main(self) -> None:
         while batch := self._next_batch():
             self._do(batch)
-            self._tell(batch)
+            tell(batch)
             # What a job refers to must not live until the next one comes.
             del batch
         if self._connection is not None:
@@ -219,19 +172,3 @@ class Worker:
             job.fail(error)
             connection.execute("ROLLBACK TO job")
         connection.execute("RELEASE job")
-
-    @staticmethod
-    def _tell(batch: Sequence[Job[Any]]) -> None:
-        waiting: dict[asyncio.AbstractEventLoop, list[Job[Any]]] = {}
-        for job in batch:
-            if job.loop is not None:
-                waiting.setdefault(job.loop, []).append(job)
-        for loop, jobs in waiting.items():
-            # A loop that was closed meanwhile has nobody left who waits.
-            with suppress(RuntimeError):
-                loop.call_soon_threadsafe(_wake, jobs)
-
-
-def _wake(jobs: Sequence[Job[Any]]) -> None:
-    for job in jobs:
-        job.wake()

@@ -1,12 +1,14 @@
 """Graphs of functions: build them, run them, pause them, stop them."""
 
-from taf.graph.blocking import CompiledGraph
+from taf.graph.blocking import CompiledGraph, recover
 from taf.graph.command import END, START, Command, Send
 from taf.graph.context import Context
 from taf.graph.intake import approve_breakpoints, approve_if
 from taf.graph.interrupt import emit, interrupt, interrupt_sync, task, task_sync
 from taf.graph.node import RetryPolicy
+from taf.graph.recovery import Recovered, Supervisor
 from taf.graph.result import Receipt, RunResult, StateSnapshot
+from taf.graph.retention import Pruned
 from taf.graph.state_graph import StateGraph
 from taf.graph.stop import StopStatus
 from taf.state.interrupts import Approve, Edit, InterruptRecord, Reject, Respond
@@ -20,7 +22,9 @@ __all__ = [
     "Context",
     "Edit",
     "InterruptRecord",
+    "Pruned",
     "Receipt",
+    "Recovered",
     "Reject",
     "Respond",
     "RetryPolicy",
@@ -29,11 +33,13 @@ __all__ = [
     "StateGraph",
     "StateSnapshot",
     "StopStatus",
+    "Supervisor",
     "approve_breakpoints",
     "approve_if",
     "emit",
     "interrupt",
     "interrupt_sync",
+    "recover",
     "task",
     "task_sync",
 ]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, Self
 
@@ -16,13 +17,17 @@ from taf.graph.active import ActiveRun, end_all
 from taf.graph.config import RunConfig, read_config
 from taf.graph.engine import Engine, Reader
 from taf.graph.intake import NO_ANSWER, Answer, Call, Invoke, WhilePaused
+from taf.graph.listing import read_listing
+from taf.graph.recovery import ConfigOf, Recovered, recover
 from taf.graph.result import Receipt, RunResult, StateSnapshot, snapshot_of
+from taf.graph.retention import Policy, Pruned, Pruning
 from taf.graph.routing import Routes
 from taf.graph.runtime import Runtime
 from taf.graph.stop import StopStatus, stop
 from taf.graph.stream import StreamMode, Tap
 from taf.graph.subgraph import delete_inner
 from taf.graph.telling import events_of
+from taf.graph.upgrade import updated
 from taf.graph.waiting import until_free
 from taf.state.facts import Updated
 from taf.state.interrupts import InterruptRecord
@@ -46,6 +51,11 @@ class AsyncGraph:
     def checkpointer(self) -> BaseCheckpointer:
         """Where the threads are kept."""
         return self.runtime.journal.store
+
+    @property
+    def name(self) -> str:
+        """What ``compile`` was told that the graph is called; its threads are listed under that."""
+        return self.runtime.journal.graph
 
     # -- running -----------------------------------------------------------------------------------
 
@@ -167,9 +177,12 @@ class AsyncGraph:
 
     def _named(self, config: Config) -> RunConfig:
         """Read the config of a call about a thread that has to be there."""
+        self._require_open()
+        return read_config(config, needs_thread=True)
+
+    def _require_open(self) -> None:
         if self._is_closed:
             raise AppClosedError
-        return read_config(config, needs_thread=True)
 
     def _forget(self, active: ActiveRun) -> None:
         self._flying.discard(active)
@@ -214,12 +227,26 @@ class AsyncGraph:
         """Return all interrupts of a thread, newest first, whatever became of them."""
         return await self.runtime.journal.interrupts(self._named(config).thread_id)
 
-    async def athreads(self, *, status: str | None = None, after: str = "", limit: int = 100) -> Sequence[ThreadRow]:
-        """List threads by name, from behind the name ``after``."""
-        if self._is_closed:
-            raise AppClosedError
-        journal = self.runtime.journal
-        return await journal.store.threads(journal.tenant, status=status, after=after, limit=limit)
+    async def athreads(
+        self,
+        *,
+        status: str | Iterable[str] | None = None,
+        graph: str | None = None,
+        since: datetime | None = None,
+        before: datetime | None = None,
+        newest_first: bool = False,
+        after: str = "",
+        limit: int = 100,
+    ) -> Sequence[ThreadRow]:
+        """List threads by name, or those first that were written to last.
+
+        ``status``: one or several. ``graph``: of that name, in a store that several graphs share. ``since`` and
+        ``before``: written to last at or after, and before, that time. ``after``: the ``cursor`` of the last row that
+        one has. Raise ``ConfigError``.
+        """
+        self._require_open()
+        journal, listing = self.runtime.journal, read_listing(status, graph, since, before, newest_first)
+        return await journal.store.threads(journal.tenant, listing, after=after, limit=limit)
 
     # -- changing from outside ---------------------------------------------------------------------
 
@@ -242,7 +269,8 @@ class AsyncGraph:
             ops = (*(() if run.sequence else spec.schema.default_ops()), *changes[0])
             routes = Routes(spec, Engine(self.runtime, read))
             frontier = None if as_node is None else await routes.out_of(as_node, run, values)
-            ledger.stage(Updated(ops, as_node, frontier))
+            for fact in await updated(journal, spec, ledger, Updated(ops, as_node, frontier)):
+                ledger.stage(fact)
         finally:
             if ledger.is_open:
                 await ledger.save(release=True)
@@ -262,6 +290,45 @@ class AsyncGraph:
         is_gone = await self.checkpointer.delete(self.runtime.journal.key(thread_id))
         await delete_inner(self.runtime.journal, thread_id)
         return is_gone
+
+    async def aprune(
+        self,
+        config: Config | None = None,
+        *,
+        keep_last: int | None = None,
+        older_than: timedelta | None = None,
+        delete: bool = False,
+        after: str = "",
+        limit: int = 100,
+    ) -> Pruned:
+        """Let go of old records: of one thread or, without a config, of the next ``limit`` threads of this graph.
+
+        The last ``keep_last`` checkpoints stay, those younger than ``older_than``, and the last one in any case. With
+        ``delete``, whole threads go that were at rest for longer than that and ask nothing. Threads that run are left
+        alone. Raise ``ConfigError``; ``UnknownThreadError`` and why it cannot be read, for the one that is named.
+        """
+        self._require_open()
+        pruning = Pruning(self.runtime.journal, Policy(keep_last, older_than, delete))
+        if config is None:
+            return await pruning.many(after, limit)
+        if delete:
+            raise ConfigError("delete=True is for a pass over many threads: delete_thread() removes one.")
+        return await pruning.one(self._named(config).thread_id)
+
+    async def arecover(self, *, concurrency: int = 4, config: ConfigOf | None = None) -> Recovered:
+        """Continue the runs of this graph whose owners died, so many at a time, and wait until they rest.
+
+        ``config``: what their configs hold, beside ``thread_id`` and ``run_id``. When the caller is cancelled, what
+        was continued goes on.
+        """
+        self._require_open()
+        return await recover(self, concurrency, config)
+
+    def give_up_lost(self) -> None:
+        """Free the threads of runs whose event loops were closed: they will never go on."""
+        for active in list(self._flying):
+            if active.is_lost:
+                active.give_up()
 
     # -- drawing -----------------------------------------------------------------------------------
 

@@ -10,8 +10,9 @@ import asyncio
 import queue
 import threading
 import warnings
-from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from datetime import datetime, timedelta
 from typing import Any, Self, TypeVar, cast
 
 from taf.checkpointer.base import ThreadRow
@@ -23,7 +24,9 @@ from taf.graph.config import read_config
 from taf.graph.context import current_or_none, running_loop
 from taf.graph.door import LoopThread, Post, cross, is_loop_thread
 from taf.graph.intake import NO_ANSWER, Invoke, WhilePaused
+from taf.graph.recovery import ConfigOf, OnRecovered, Recovered, Supervisor
 from taf.graph.result import Receipt, RunResult, StateSnapshot
+from taf.graph.retention import Pruned
 from taf.graph.runtime import Runtime
 from taf.graph.stop import StopStatus
 from taf.graph.stream import DONE, StreamMode, Tap
@@ -175,9 +178,28 @@ class CompiledGraph(AsyncGraph):
         """Return all interrupts of a thread; see ``ainterrupts``."""
         return self._call("interrupts", self.ainterrupts(config))
 
-    def threads(self, *, status: str | None = None, after: str = "", limit: int = 100) -> Sequence[ThreadRow]:
-        """List threads by name; see ``athreads``."""
-        return self._call("threads", self.athreads(status=status, after=after, limit=limit))
+    def threads(
+        self,
+        *,
+        status: str | Iterable[str] | None = None,
+        graph: str | None = None,
+        since: datetime | None = None,
+        before: datetime | None = None,
+        newest_first: bool = False,
+        after: str = "",
+        limit: int = 100,
+    ) -> Sequence[ThreadRow]:
+        """List threads; see ``athreads``."""
+        found = self.athreads(
+            status=status,
+            graph=graph,
+            since=since,
+            before=before,
+            newest_first=newest_first,
+            after=after,
+            limit=limit,
+        )
+        return self._call("threads", found)
 
     # -- changing from outside ---------------------------------------------------------------------
 
@@ -192,6 +214,48 @@ class CompiledGraph(AsyncGraph):
     def delete_thread(self, config: Config) -> bool:
         """Remove a thread that rests; see ``adelete_thread``."""
         return self._call("delete_thread", self.adelete_thread(config))
+
+    def prune(
+        self,
+        config: Config | None = None,
+        *,
+        keep_last: int | None = None,
+        older_than: timedelta | None = None,
+        delete: bool = False,
+        after: str = "",
+        limit: int = 100,
+    ) -> Pruned:
+        """Let go of old records; see ``aprune``."""
+        found = self.aprune(config, keep_last=keep_last, older_than=older_than, delete=delete, after=after, limit=limit)
+        return self._call("prune", found)
+
+    # -- recovering --------------------------------------------------------------------------------
+
+    def recover(self, *, concurrency: int = 4, config: ConfigOf | None = None) -> Recovered:
+        """Continue the runs whose owners died; see ``arecover``."""
+        return self._call("recover", self.arecover(concurrency=concurrency, config=config))
+
+    def supervise(
+        self,
+        *,
+        interval: float = 5.0,
+        concurrency: int = 4,
+        config: ConfigOf | None = None,
+        on_recovered: OnRecovered | None = None,
+    ) -> Supervisor:
+        """Return what does as ``recover`` does, again and again, within a ``with`` or an ``async with`` block.
+
+        About every ``interval`` seconds it looks for lost runs. ``on_recovered`` is told what came of those that it
+        continued. The end of the block ends the looking; what was continued goes on, until the app is closed.
+        """
+        return Supervisor(
+            self,
+            self._call,
+            interval=interval,
+            concurrency=concurrency,
+            config=config,
+            on_recovered=on_recovered,
+        )
 
     # -- leaving -----------------------------------------------------------------------------------
 
@@ -222,3 +286,8 @@ async def _next(events: AsyncIterator[Event]) -> Event | None:
 
 async def _close(events: AsyncIterator[Event]) -> None:
     await cast("Any", events).aclose()
+
+
+def recover(app: CompiledGraph, *, concurrency: int = 4, config: ConfigOf | None = None) -> Recovered:
+    """Continue the runs of an app's graph whose owners died: ``app.recover``, as a function. See there."""
+    return app.recover(concurrency=concurrency, config=config)

@@ -21,6 +21,7 @@ from taf.events import Event
 from taf.graph.config import RunConfig
 from taf.graph.context import AnswerRefused, Context, Question, running_loop
 from taf.graph.context import Pause as LeftToAsk
+from taf.graph.inner import former_keys
 from taf.graph.intake import Call, Intake
 from taf.graph.partials import event_of
 from taf.graph.plan import Decision, Finish, Pause, ReachLimit, RunNodes, plan, step
@@ -29,6 +30,7 @@ from taf.graph.runner import NOTHING_LEFT, Runner, StepResult
 from taf.graph.runtime import Runtime
 from taf.graph.straight import StraightAhead
 from taf.graph.telling import events_of
+from taf.graph.upgrade import beginning, upgraded
 from taf.ids import new_id
 from taf.serialization import pack
 from taf.state.copying import copy_value
@@ -47,7 +49,8 @@ from taf.state.facts import (
     TaskRecorded,
 )
 from taf.state.interrupts import BREAKPOINT_ANSWERS, InterruptKind, InterruptRecord, InterruptStatus
-from taf.state.run import Run, replay
+from taf.state.renaming import Renaming
+from taf.state.run import Run
 from taf.state.schema import Values
 
 Reader = Callable[[Sequence[Event], Run], None]
@@ -121,13 +124,12 @@ class Engine(StraightAhead):
             while_paused=options.while_paused,
             clock=options.clock,
         )
-        thread_id = ledger.key.thread
+        thread_id, spec = ledger.key.thread, self.runtime.spec
         self.is_in_nodes = True  # users' code as well: what decides, and routers
         try:
-            facts = await intake.facts(ledger.run, call, self.config.run_id, lambda: journal.interrupts(thread_id))
-            if ledger.run.frontier or ledger.run.details.joins:
-                self.runtime.spec.require_places(replay(journal.schema, ledger.run, facts))
-            return facts
+            run, fact = upgraded(spec, ledger)
+            facts = await intake.facts(run, call, self.config.run_id, lambda: journal.interrupts(thread_id))
+            return await beginning(journal, spec, ledger, fact, facts)
         except BaseException:
             if self._detaching is None:
                 await ledger.save(release=True)  # nothing was written: the thread stays as it was
@@ -238,7 +240,10 @@ class Engine(StraightAhead):
         assert result.refused is not None
         key, refused = result.refused
         rows = await self.runtime.journal.interrupts(ledger.key.thread)
-        record = next(r for r in rows if r.task == key and r.position == refused.position and r.answered_at)
+        spec = self.runtime.spec
+        keys = former_keys(spec, result.node or key, key)  # closed records keep the names of their time
+        record = next(r for r in rows if r.task in keys and r.position == refused.position and r.answered_at)
+        record = Renaming(spec.renames, {}, ledger.run.frontier).record(record)
         again = replace(record, status=InterruptStatus.OPEN, version=record.version + 1, answer=None)
         again = replace(again, answered_by=None, answered_at=None)
         ledger.stage(Reopened(again, refused.why))

@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from taf.checkpointer.journal import Told
+from taf.checkpointer.past import Moment, past
 from taf.errors import ConfigError, StoreCorruptError, TafError, UnknownCheckpointError, UnknownThreadError
 from taf.events import Event
 from taf.graph.config import RunConfig
@@ -17,8 +18,8 @@ from taf.graph.telling import events_of
 from taf.graph.waiting import moves
 from taf.ids import new_id
 from taf.state.execution import ExecutionStatus
-from taf.state.facts import Answered, Forked, Reopened, TaskRecorded
-from taf.state.run import Run, evolve
+from taf.state.facts import Forked
+from taf.state.run import Run
 
 
 async def _told(runtime: Runtime, thread_id: str, after: int = 0) -> AsyncGenerator[Told, None]:
@@ -42,23 +43,20 @@ def _readable(thread_id: str, told: Told) -> Generator[None, None, None]:
         raise StoreCorruptError(thread_id, told.record.sequence, error) from error
 
 
-async def checkpoints(runtime: Runtime, thread_id: str) -> AsyncGenerator[tuple[Run, datetime], None]:
-    """Yield the thread as it was after each fact that left it somewhere, oldest first."""
-    run = Run(thread_id)
-    async for told in _told(runtime, thread_id):
-        with _readable(thread_id, told):
-            run = evolve(runtime.journal.schema, run, told.fact)
-        if not isinstance(told.fact, TaskRecorded | Answered | Reopened):
-            yield run, datetime.fromtimestamp(told.record.at, UTC)
+async def checkpoints(runtime: Runtime, thread_id: str) -> AsyncGenerator[Moment, None]:
+    """Yield the moments after each fact that left the thread somewhere, oldest first."""
+    async for moment in past(runtime.journal, thread_id):
+        if moment.is_checkpoint:
+            yield moment
 
 
 async def at_checkpoint(runtime: Runtime, config: RunConfig) -> tuple[Run, datetime | None] | None:
     """Return the thread as it is, or as it was at the config's checkpoint; None for an unknown thread."""
     thread_id = config.thread_id
     if config.checkpoint_id is not None:
-        async for run, at in checkpoints(runtime, thread_id):
-            if str(run.sequence) == config.checkpoint_id:
-                return run, at
+        async for moment in checkpoints(runtime, thread_id):
+            if str(moment.record.sequence) == config.checkpoint_id:
+                return moment.run, _at(moment)
         raise UnknownCheckpointError(thread_id, config.checkpoint_id)
     found = await runtime.journal.read(thread_id)
     if found is None:
@@ -69,9 +67,13 @@ async def at_checkpoint(runtime: Runtime, config: RunConfig) -> tuple[Run, datet
 
 async def history(runtime: Runtime, config: RunConfig, limit: int | None) -> list[StateSnapshot]:
     """Return the thread's checkpoints, newest first."""
-    found = [pair async for pair in checkpoints(runtime, config.thread_id)]
+    found = [moment async for moment in checkpoints(runtime, config.thread_id)]
     newest = found[::-1] if limit is None else found[::-1][:limit]
-    return [snapshot_of(runtime.journal.schema, run, at) for run, at in newest]
+    return [snapshot_of(runtime.journal.schema, moment.run, _at(moment)) for moment in newest]
+
+
+def _at(moment: Moment) -> datetime:
+    return datetime.fromtimestamp(moment.record.at, UTC)
 
 
 GoesOn = Callable[[], bool]
@@ -131,7 +133,10 @@ def _forked(runtime: Runtime, run: Run, target: RunConfig) -> Forked:
     ops = tuple(("set", name, channel(name).detached(value)) for name, value in run.values.items())
     records = tuple(replace(record, id=new_id(), thread_id=target.thread_id) for record in run.details.interrupts)
     was_running = run.status is ExecutionStatus.RUNNING
+    # Its values are written as they are now: in the form of this version.
+    edition = run.edition._replace(version=runtime.journal.lineage.version)
     copied = run._replace(
+        edition=edition,
         status=ExecutionStatus.STOPPED if was_running else run.status,
         values={},
         visit=1,  # that of the fork: the threads of its subgraphs are named after its own visits

@@ -85,7 +85,11 @@ class Answer:
     is_accepted: bool = False
 
 
-Call: TypeAlias = Invoke | Answer
+class Recover(NamedTuple):
+    """Go on with the run whose owner died: with that one only, and only where it is still under way."""
+
+
+Call: TypeAlias = Invoke | Answer | Recover
 
 
 def approve_breakpoints(given: Any, record: InterruptRecord) -> HumanDecision | None:
@@ -115,6 +119,10 @@ class Intake:
         self, run: Run, call: Call, run_id: str, closed: Callable[[], Awaitable[Sequence[InterruptRecord]]]
     ) -> list[Fact]:
         """Return the facts that a call begins with. ``closed`` fetches the interrupts that were answered before."""
+        if isinstance(call, Recover):
+            if run.status is not ExecutionStatus.RUNNING or run.run_id != run_id:
+                raise NothingToResumeError(run.thread_id, run.status.value)
+            return [Resumed(run_id)]
         if run.status.is_interrupted:
             if isinstance(call, Answer):
                 return await self._answer(run, call, run_id, closed)
@@ -147,7 +155,7 @@ class Intake:
             names = ", ".join(missing)
             raise InvalidInputError(f"The input lacks {names}: {schema.model.__name__} has no default for it.")
         frontier = await self._enter(values)
-        return Started(run_id, (*defaults, *ops), frontier, self._spec.fingerprint)
+        return Started(run_id, (*defaults, *ops), frontier, *self._spec.edition)
 
     def _merge(self, values: Values, given: Any) -> tuple[Sequence[Op], Values]:
         schema = self._spec.schema

@@ -15,6 +15,7 @@ from taf.state.channel import Op
 from taf.state.execution import ExecutionStatus
 from taf.state.facts import Output, Stepped, Task
 from taf.state.interrupts import InterruptKind
+from taf.state.renaming import gate_reason
 from taf.state.run import NOTHING, Run, Stage
 
 
@@ -94,7 +95,7 @@ def _leave(graph: GraphSpec, run: Run) -> Pause | None:
     points = [(ask.status, Gate(node, ask.reason, ask.data)) for node, _, ask in asks]
     for node in run.ran:
         if node in graph.after and node not in asked:
-            points.append((ExecutionStatus.INTERRUPTED_AFTER, Gate(node, f'Paused after node "{node}".')))
+            points.append((ExecutionStatus.INTERRUPTED_AFTER, Gate(node, gate_reason(InterruptKind.AFTER, node))))
     for status, kind in _KINDS:
         gates = tuple(gate for when, gate in points if when is status and not _is_settled(run, kind, gate))
         if gates:
@@ -111,7 +112,7 @@ _KINDS = (
 def _guards(graph: GraphSpec, run: Run) -> Pause | None:
     free = {*run.details.passed, *run.details.finished}
     names = dict.fromkeys(t.node for t in run.frontier if t.node in graph.before and t.key not in free)
-    gates = tuple(Gate(name, f'Paused before node "{name}".') for name in names)
+    gates = tuple(Gate(name, gate_reason(InterruptKind.BEFORE, name)) for name in names)
     return Pause(InterruptKind.BEFORE, gates) if gates else None
 
 

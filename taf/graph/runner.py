@@ -43,9 +43,13 @@ NOTHING_LEFT = StepResult()
 
 
 class Returned(NamedTuple):
-    """What a subgraph returns: values of fields, as they are at its end."""
+    """What a subgraph returns: values of fields, as they are at its end.
+
+    ``before``: as they were when it began, if the state may have changed since then. What differs is its update.
+    """
 
     values: Mapping[str, Any]
+    before: Mapping[str, Any] | None = None
 
 
 class RunnerHost(Host, Protocol):
@@ -205,7 +209,7 @@ class Runner:
         if update is None:
             return []
         if isinstance(update, Returned):
-            return schema.wanted_values(values, update.values, who)
+            return schema.wanted_values(values if update.before is None else update.before, update.values, who)
         if isinstance(update, schema.model):
             return schema.wanted_by_state(values, update, who)
         return schema.wanted(update, who)

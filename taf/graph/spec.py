@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
-from taf.errors import GraphChangedError, InvalidUpdateError, nearest
+from taf.errors import InvalidUpdateError, nearest
 from taf.graph.command import END, START, Destination, Send
 from taf.graph.edge import Branch, Join
 from taf.graph.node import Node
-from taf.state.facts import Task
-from taf.state.run import Run
+from taf.state.facts import Edition, Task
 from taf.state.schema import StateSchema
-
-_ANEW = "Or begin a new pass: stop() the thread, then pass new input. Nothing was changed."
 
 
 @dataclass(frozen=True)
@@ -32,8 +31,12 @@ class GraphSpec:
     """What follows a node that has nothing but plain edges, ready to be used as a frontier."""
     plain: Mapping[str, tuple[Node, tuple[Task, ...]]] = field(init=False)
     """The nodes that are just awaited and then lead along their edges, with what follows them."""
+    renames: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Old names of nodes, each with the one that it has now."""
+    version: int = 1
     fingerprint: str = field(init=False)
-    """Changes when a node or a plain edge does; stored with each pass."""
+    """Changes when a node, an edge, a join or a field does, here or in a subgraph; stored with each pass."""
+    edition: Edition = field(init=False)
 
     def __post_init__(self) -> None:
         known = {*self.nodes, END}  # edges to unknown names stay out: validate() tells of them
@@ -44,8 +47,8 @@ class GraphSpec:
         known_ways = ((node, straight.get(name)) for name, node in self.nodes.items() if name not in special)
         plain = {node.name: (node, way) for node, way in known_ways if node.is_plain and way is not None}
         object.__setattr__(self, "plain", plain)
-        shape = repr([sorted(self.nodes), sorted(self.edges.items()), [join.name for join in self.joins]])
-        object.__setattr__(self, "fingerprint", f"{zlib.crc32(shape.encode()):08x}")
+        object.__setattr__(self, "fingerprint", fingerprint_of(self))
+        object.__setattr__(self, "edition", Edition(self.fingerprint, self.version))
 
     def tasks(self, targets: Iterable[Destination], who: str = "a node") -> tuple[Task, ...]:
         """Turn destinations into tasks: each named node once, each ``Send`` a branch of its own; END is left out.
@@ -75,21 +78,43 @@ class GraphSpec:
             key += "#"
         return key
 
-    def require_places(self, run: Run) -> None:
-        """Raise ``GraphChangedError`` when a thread is at a node or a join that the graph does not have."""
-        details = run.details
-        ahead = [*run.frontier, *details.carried, *(t for o in details.finished.values() for t in o.goto or ())]
-        gone = next((task.node for task in ahead if task.node not in self.nodes), None)
-        if gone is not None:
-            what = f'it is at node "{gone}", which the graph does not have'
-            cure = f"Give the node its old name back.{nearest(gone, self.nodes)} Or reject its breakpoint with a goto."
-            raise GraphChangedError(run.thread_id, what, f"{cure} {_ANEW}")
-        joins = {join.name for join in self.joins}
-        lost = next((name for name in details.joins if name not in joins), None)
-        if lost is not None:
-            what = f'it waits at the join "{lost}", which the graph does not have'
-            raise GraphChangedError(run.thread_id, what, f"Add the join again. {_ANEW}")
-
     def _overlay(self, send: Send, who: str) -> dict[str, object]:
         wanted = self.schema.wanted_whole(send.update, f'{who} sent "{send.target}"')
         return {name: value for _, name, value in wanted}
+
+    def former(self, name: str) -> tuple[str, ...]:
+        """Return a node's name, and behind it those that it had."""
+        return (name, *(old for old, new in self.renames.items() if new == name)) if self.renames else (name,)
+
+
+_NOISE = re.compile(r" at 0x[0-9a-f]+|\b(?:\w+|<locals>)\.")
+"""What a type's text tells of where it was made, which is no part of what it is."""
+
+
+def digest(text: str) -> str:
+    """Return eight characters that stand for a text."""
+    return f"{zlib.crc32(text.encode()):08x}"
+
+
+def fingerprint_of(spec: GraphSpec) -> str:
+    """Return what stands for a graph: of its nodes, edges and fields as a whole, then of each join by itself."""
+    nodes = [(name, _inner(node.subgraph)) for name, node in sorted(spec.nodes.items())]
+    branches = [
+        (source, [sorted(map(repr, (branch.path_map or {}).items())) for branch in found])
+        for source, found in sorted(spec.branches.items())
+    ]
+    fields = [
+        (name, channel.style, spec.schema.model.model_fields[name].is_required(), _type_text(spec, name))
+        for name, channel in spec.schema.channels.items()
+    ]
+    joins = [join.name for join in spec.joins]
+    shape = repr([nodes, sorted(spec.edges.items()), branches, joins, fields])
+    return ".".join([digest(shape), *map(digest, joins)])
+
+
+def _inner(subgraph: Any) -> str:
+    return "" if subgraph is None else f"{subgraph.runtime.spec.fingerprint}.{subgraph.runtime.spec.version}"
+
+
+def _type_text(spec: GraphSpec, name: str) -> str:
+    return _NOISE.sub("", repr(spec.schema.model.model_fields[name].annotation))

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from taf.checkpointer.base import BaseCheckpointer
 from taf.checkpointer.journal import Journal
+from taf.checkpointer.lineage import Migration
 from taf.checkpointer.memory import InMemoryCheckpointer
 from taf.errors import ConfigError, GraphError
 from taf.graph.blocking import CompiledGraph
@@ -20,7 +21,7 @@ from taf.graph.node import Node, RetryPolicy, is_async_callable, read_call
 from taf.graph.runtime import Clock, Options, Runtime
 from taf.graph.spec import GraphSpec
 from taf.graph.subgraph import SubgraphCall
-from taf.graph.validate import validate
+from taf.graph.validate import read_lineage, read_renames, validate
 from taf.publisher.base import BasePublisher
 from taf.publisher.bus import Bus
 from taf.state.agent_state import AgentState
@@ -126,6 +127,7 @@ class StateGraph:
         interrupt_before: Iterable[str] = (),
         interrupt_after: Iterable[str] = (),
         *,
+        name: str = "",
         decide: Decide = approve_breakpoints,
         while_paused: WhilePaused = "resume",
         multitask_strategy: Literal["reject"] = "reject",
@@ -135,14 +137,20 @@ class StateGraph:
         stop_grace: float = 1.0,
         tenant: str = "",
         clock: Clock | None = None,
+        rename_nodes: Mapping[str, str] | None = None,
+        state_version: int = 1,
+        migrations: Mapping[int, Migration] | None = None,
     ) -> CompiledGraph:
         """Freeze the graph and return an app.
 
+        ``name``: under which its threads are listed, pruned and recovered, in a store that several graphs share.
         ``checkpointer``: where threads are kept (None: in memory, by this app alone). ``publisher``: one, or several,
         that get every event. ``interrupt_before`` and ``interrupt_after``: names of nodes to pause at. ``decide``: what
         plain input means to an open interrupt. ``max_concurrency``: how many branches of a step run at once;
         ``max_threads``: how many sync nodes. ``lease_seconds``: after how long a silent owner counts as dead.
-        ``stop_grace``: how many seconds a node has to leave once it is stopped.
+        ``stop_grace``: how many seconds a node has to leave once it is stopped. ``rename_nodes``: old names of nodes,
+        under which threads may be stored, and their new ones. ``state_version``: of the state model; ``migrations``: by
+        version, what leads from a dict of plain values to that of the next version.
 
         Raise ``GraphValidationError`` with all faults of the graph at once.
         """
@@ -159,20 +167,27 @@ class StateGraph:
             raise ConfigError(f'There is no multitask_strategy "{multitask_strategy}": "reject" is the one there is.')
         if checkpointer is not None and not isinstance(cast("object", checkpointer), BaseCheckpointer):
             raise ConfigError(f"The checkpointer has to be a BaseCheckpointer, not {checkpointer!r}.")
-        spec = self._spec(_names(interrupt_before), _names(interrupt_after))
+        lineage = read_lineage(state_version, migrations or {})
+        renames = read_renames(rename_nodes or {}, self._nodes)
+        spec = self._spec(_names(interrupt_before), _names(interrupt_after), renames, state_version)
         validate(spec, self._faults)
+        if not isinstance(cast("object", name), str):
+            raise ConfigError(f"The name of a graph is a text, not {name!r}.")
         store = InMemoryCheckpointer() if checkpointer is None else checkpointer
-        journal = Journal(store, spec.schema, tenant=tenant, clock=options.clock)
+        journal = Journal(store, spec.schema, tenant=tenant, clock=options.clock, graph=name, lineage=lineage)
         runtime = Runtime(spec, journal, Bus(_publishers(publisher)), options)
         return CompiledGraph(runtime, owns_checkpointer=checkpointer is None)
 
-    def _spec(self, before: frozenset[str], after: frozenset[str]) -> GraphSpec:
+    def _spec(
+        self, before: frozenset[str], after: frozenset[str], renames: Mapping[str, str], version: int
+    ) -> GraphSpec:
         edges = {source: tuple(targets) for source, targets in self._edges.items()}
         if not (edges or self._branches or self._joins):
             row = (START, *self._nodes, END)
             edges = {source: (target,) for source, target in pairwise(row)} if self._nodes else {}
         branches = {source: tuple(found) for source, found in self._branches.items()}
-        return GraphSpec(self.schema, dict(self._nodes), edges, branches, tuple(self._joins), before, after)
+        joins = tuple(self._joins)
+        return GraphSpec(self.schema, dict(self._nodes), edges, branches, joins, before, after, renames, version)
 
 
 def _node(name: str, fn: Any, retry: RetryPolicy | None, timeout: float | None) -> Node:

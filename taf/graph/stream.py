@@ -81,7 +81,9 @@ class Tap:
         return chunks
 
 
-_CHANGES_STATE = frozenset({EventType.STARTED, EventType.RESUMED, EventType.NODE_COMPLETED, EventType.STATE_UPDATED})
+_CHANGES_STATE = frozenset(
+    {EventType.STARTED, EventType.RESUMED, EventType.NODE_COMPLETED, EventType.STATE_UPDATED, EventType.UPGRADED}
+)
 
 
 def _parts(events: Sequence[Event], mode: str) -> Iterator[Any]:

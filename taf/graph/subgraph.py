@@ -7,42 +7,49 @@ where it was, and one that was done is not done again. It goes when its parent's
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import aclosing
 from dataclasses import replace
+from math import inf
 from typing import Any, Protocol, cast
 from weakref import WeakKeyDictionary
 
 from taf.checkpointer.base import ThreadKey
 from taf.checkpointer.journal import Journal
-from taf.errors import InvalidAnswerError
+from taf.errors import InvalidAnswerError, ThreadBusyError
 from taf.graph.context import AnswerRefused, Context, Pause, Question
 from taf.graph.engine import Engine
+from taf.graph.inner import INNER, former_keys, inner_journal, inner_names, inner_tenant, inner_thread
 from taf.graph.intake import Answer, Call, Invoke, Whole, decision_of
 from taf.graph.runner import Returned
 from taf.graph.runtime import Runtime
+from taf.graph.waiting import moves
 from taf.publisher.bus import Bus
 from taf.state.execution import ExecutionStatus
-from taf.state.interrupts import InterruptRecord
+from taf.state.facts import Started
+from taf.state.interrupts import HumanDecision, InterruptRecord, Reject
 from taf.state.run import Run
-
-_INNER = "\x1f"
-"""Stands between the parts of an inner thread's name, and behind a tenant for the threads that are not its own."""
+from taf.state.schema import StateSchema, Values
 
 
-def inner_tenant(tenant: str) -> str:
-    """Return where the threads of subgraphs are kept: apart, so that nobody lists or runs them by themselves."""
-    return tenant if tenant.endswith(_INNER) else tenant + _INNER
-
-
-async def delete_inner(journal: Journal, thread_id: str) -> None:
-    """Remove the threads of all subgraphs below a thread."""
-    prefix, tenant = thread_id + _INNER, inner_tenant(journal.tenant)
+async def delete_inner(journal: Journal, thread_id: str, *, before: int | None = None) -> None:
+    """Remove the threads of all subgraphs below a thread, or those of its visits ``before`` one."""
+    prefix, tenant = thread_id + INNER, inner_tenant(journal.tenant)
+    after = prefix
     while True:
-        rows = await journal.store.threads(tenant, after=prefix)
+        rows = await journal.store.threads(tenant, after=after)
         names = [row.thread_id for row in rows if row.thread_id.startswith(prefix)]
         if not names:
             return
         for name in names:
-            await journal.store.delete(ThreadKey(tenant, name))
+            if before is None or _visit(name.removeprefix(prefix)) < before:
+                await journal.store.delete(ThreadKey(tenant, name))
+        after = names[-1]
+
+
+def _visit(name: str) -> float:
+    """Return the parent's visit that an inner thread's name tells of."""
+    visit = name.partition(INNER)[0].rpartition("@")[2].partition(".")[0]
+    return int(visit) if visit.isdecimal() else inf
 
 
 class Subgraph(Protocol):
@@ -62,8 +69,18 @@ class SubgraphCall:
         """Run the child from where it is to its end, or leave by ``Pause`` when it waits for a human."""
         parent = cast("Engine", context.host)
         runtime = self._runtime_under(parent.runtime)
-        visit = f"{context.task.key}@{context.running.visit}.{parent.born}"
-        thread_id = f"{context.running.thread_id}{_INNER}{visit}"
+        thread_id = await self._thread_of(context, parent)
+        run = await self._brought_on(runtime, thread_id, state, context)
+        if run is None:
+            run = await self._brought_on_once_free(runtime, thread_id, state, context)
+        if run.status.is_interrupted:
+            self._ask(run.details.interrupts, context)
+            raise Pause
+        return await self._returned(runtime, run, context)
+
+    async def _brought_on(self, runtime: Runtime, thread_id: str, state: Any, context: Context) -> Run | None:
+        """Take the child as far as it goes. Return None while somebody else has its thread."""
+        parent = cast("Engine", context.host)
         found = await runtime.journal.read(thread_id)
         run = None if found is None else found[0]
         for call in self._calls(run, state, context):
@@ -73,18 +90,39 @@ class SubgraphCall:
                     run = await engine.execute(call, thread_id)
             except InvalidAnswerError as refused:
                 raise AnswerRefused(_position(context, refused.interrupt_id), refused.why) from refused
-        assert run is not None
-        if run.status.is_interrupted:
-            self._ask(run.details.interrupts, context)
-            raise Pause
-        return self._returned(run, context)
+            except ThreadBusyError:
+                if engine.has_thread:  # a node's own
+                    raise
+                return None
+        return run
+
+    async def _brought_on_once_free(self, runtime: Runtime, thread_id: str, state: Any, context: Context) -> Run:
+        """Wait for an owner that has lost the parent, but not yet the child: its lease lasts, or it is not through."""
+        journal = runtime.journal
+        async with aclosing(moves(journal.store, journal.key(thread_id))) as looks:
+            async for _ in looks:
+                run = await self._brought_on(runtime, thread_id, state, context)
+                if run is not None:
+                    return run
+        raise AssertionError("looking at a thread has no end")
+
+    @staticmethod
+    async def _thread_of(context: Context, parent: Engine) -> str:
+        """Return the visit's thread: that which it began with, though the node had another name then."""
+        spec, run, key = parent.runtime.spec, context.running, context.task.key
+        keys = former_keys(spec, context.node, key)
+        name = next(inner_names(run.thread_id, (key,), run.visit, parent.born))
+        if len(keys) == 1:
+            return name
+        names = inner_names(run.thread_id, keys, run.visit, parent.born)
+        return await inner_thread(parent.runtime.journal, names) or name
 
     def _runtime_under(self, parent: Runtime) -> Runtime:
         journal = parent.journal
         known = self._runtimes.get(journal)
         if known is None:
-            own, tenant = self._graph.runtime, inner_tenant(journal.tenant)
-            child = Journal(journal.store, own.spec.schema, tenant=tenant, clock=journal.clock)
+            own = self._graph.runtime
+            child = inner_journal(journal, own)
             options = replace(own.options, clock=parent.options.clock)
             known = self._runtimes[journal] = Runtime(own.spec, child, Bus(()), options)
         return known
@@ -99,17 +137,36 @@ class SubgraphCall:
             return [Invoke(None)]
         waiting = {record.id for record in run.details.interrupts}
         decided = [entry for _, entry in sorted(context.memo.items()) if entry.name in waiting]
-        return [Answer(decision_of(e.value), e.value[-1], e.name, is_accepted=True) for e in decided]
+        return [Answer(self._decision(e.value), e.value[-1], e.name, is_accepted=True) for e in decided]
+
+    def _decision(self, stored: Sequence[Any]) -> HumanDecision:
+        """Read what a human decided, maybe while the subgraph's nodes had other names."""
+        decision = decision_of(stored)
+        if not isinstance(decision, Reject) or decision.goto is None:
+            return decision
+        return replace(decision, goto=self._graph.runtime.spec.renames.get(decision.goto, decision.goto))
 
     def _input(self, state: Any) -> dict[str, Any]:
         fields = self._graph.runtime.spec.schema.channels
         return {name: getattr(state, name) for name in fields if name in state.__dict__}
 
-    def _returned(self, run: Run, context: Context) -> Returned:
-        own = self._graph.runtime.spec.schema
-        theirs = cast("Engine", context.host).runtime.spec.schema.channels
-        shared = {name: value for name, value in run.values.items() if name in theirs}
-        return Returned({name: own.channel(name).detached(value) for name, value in shared.items()})
+    async def _returned(self, runtime: Runtime, run: Run, context: Context) -> Returned:
+        own, theirs = runtime.spec.schema, cast("Engine", context.host).runtime.spec.schema
+        values = {n: own.channel(n).detached(v) for n, v in run.values.items() if n in theirs.channels}
+        is_as_given = context.running.sequence == context.running.visit
+        return Returned(values, None if is_as_given else await self._begun_with(runtime, run.thread_id, theirs))
+
+    @staticmethod
+    async def _begun_with(runtime: Runtime, thread_id: str, theirs: StateSchema) -> Values | None:
+        """Return what the child was given: only what it changed since then is its own, and others may write too."""
+        journal, own = runtime.journal, runtime.spec.schema
+        first = await journal.store.read(journal.key(thread_id), limit=1)
+        fact = journal.reading.fact_to_show(thread_id, first[0]) if first else None
+        if not isinstance(fact, Started) or fact.version != journal.lineage.version:
+            return None
+        given = own.apply({}, fact.ops)
+        shared = [("set", n, own.channel(n).detached(v)) for n, v in given.items() if n in theirs.channels]
+        return theirs.apply({}, shared)
 
     @staticmethod
     def _ask(records: Sequence[InterruptRecord], context: Context) -> None:

@@ -24,6 +24,7 @@ from taf.state.facts import (
     Stopped,
     TaskRecorded,
     Updated,
+    Upgraded,
 )
 from taf.state.messages import Message
 
@@ -143,6 +144,12 @@ _PARTS: dict[type, Callable[[Any], Parts]] = {
         {"error": f.error, "message": f.message},
     ),
     Updated: lambda f: (EventType.STATE_UPDATED, f.node, "The state was updated.", {"update": update_of(f.ops)}),
+    Upgraded: lambda f: (
+        EventType.UPGRADED,
+        None,
+        "The graph has changed since.",
+        {"graph": f.graph, "version": f.version, "renamed": dict(f.renamed), "update": update_of(f.ops)},
+    ),
     Forked: lambda f: (
         EventType.FORKED,
         None,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from taf.errors import GraphValidationError, nearest
+from taf.checkpointer.lineage import Lineage, Migration
+from taf.errors import ConfigError, GraphValidationError, nearest
 from taf.graph.command import END, START
 from taf.graph.edge import Branch, Join
 from taf.graph.spec import GraphSpec
@@ -15,6 +16,48 @@ def validate(spec: GraphSpec, faults: Iterable[str] = ()) -> None:
     found = [*faults, *_faults(spec)]
     if found:
         raise GraphValidationError(found)
+
+
+def read_renames(renames: Mapping[str, str], nodes: Iterable[str]) -> dict[str, str]:
+    """Return old names of nodes, each with the name that it has now, through all its renamings.
+
+    Raise ``ConfigError`` where that is not certain: an old name that is a node's again, a circle, a name of no node.
+    """
+    known, found = list(nodes), dict[str, str]()
+    for old in renames:
+        if old in known:
+            what = f'rename_nodes renames "{old}", which is a node of this graph'
+            raise ConfigError(f"{what}: a thread at it could mean either. Give one of them another name.")
+        seen, name = {old}, renames[old]
+        while name in renames and name not in seen:
+            seen.add(name)
+            name = renames[name]
+        if name in seen:
+            raise ConfigError(f'rename_nodes leads from "{old}" in a circle.')
+        if name not in known:
+            raise ConfigError(f'rename_nodes leads from "{old}" to "{name}", which is no node.{nearest(name, known)}')
+        found[old] = name
+    return found
+
+
+def read_lineage(version: int, migrations: Mapping[int, Migration]) -> Lineage:
+    """Return the versions of a state. Raise ``ConfigError`` for a version that is none, or a gap between migrations."""
+    numbers = [version, *migrations]
+    wrong = next((n for n in numbers if type(n) is not int or n < 1), None)
+    if wrong is not None:
+        raise ConfigError(f"A state_version is a whole number from 1 on, not {wrong!r}.")
+    first = min(migrations, default=version)
+    steps = range(first, version)
+    if set(migrations) != set(steps):
+        listed = ", ".join(map(str, steps)) or "none"
+        raise ConfigError(
+            f"The migrations have to lead to state_version {version} step by step, each from its version to the next: "
+            f"from {listed}, not from {', '.join(map(str, sorted(migrations)))}."
+        )
+    lost = next((n for n, fn in migrations.items() if not callable(fn)), None)
+    if lost is not None:
+        raise ConfigError(f"The migration from version {lost} is {migrations[lost]!r}, which cannot be called.")
+    return Lineage(version, dict(migrations))
 
 
 def _faults(spec: GraphSpec) -> Iterator[str]:

@@ -18,6 +18,9 @@ MAX_ROW_BYTES = 8 * 1024 * 1024
 SHORT = 4300
 """A row of no more bytes keeps all bounds. JSON of a whole number with more digits could not be read back."""
 
+ENCRYPTED = b"\x81"
+"""What an encrypted row begins with; no JSON does, and no text. It is the version of the format, too."""
+
 _PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 
 
@@ -61,6 +64,8 @@ def loads(data: bytes) -> Any:
     try:
         return from_json(data)
     except ValueError:
+        if data.startswith(ENCRYPTED):
+            raise ValueError("it is encrypted: open the store as EncryptedCheckpointer(store, keys)") from None
         if b"\\ud" not in data:
             raise
         return _load_surrogates(data)

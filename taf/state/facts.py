@@ -55,6 +55,13 @@ class Partial(NamedTuple):
     value: Any
 
 
+class Edition(NamedTuple):
+    """What a thread was last written under: the fingerprint of the graph ("": unknown), the version of the state."""
+
+    graph: str = ""
+    version: int = 1
+
+
 class Started(NamedTuple):
     """A pass began: the input is in ``ops``, what runs first in ``frontier``."""
 
@@ -62,6 +69,7 @@ class Started(NamedTuple):
     ops: tuple[Op, ...]
     frontier: tuple[Task, ...]
     graph: str = ""
+    version: int = 1
 
 
 class Stepped(NamedTuple):
@@ -152,6 +160,20 @@ class Updated(NamedTuple):
     frontier: tuple[Task, ...] | None = None
 
 
+class Upgraded(NamedTuple):
+    """The thread goes on under a graph that has changed.
+
+    ``renamed`` leads from old names of nodes to new ones, ``joins`` likewise; ``ops`` is what migrations changed and
+    what new fields begin with.
+    """
+
+    graph: str
+    version: int = 1
+    renamed: Mapping[str, str] = {}
+    joins: Mapping[str, str] = {}
+    ops: tuple[Op, ...] = ()
+
+
 class Forked(NamedTuple):
     """The thread began as a copy of another one's checkpoint; ``run`` is that one's stored form, without its values."""
 
@@ -173,5 +195,6 @@ Fact: TypeAlias = (
     | Completed
     | Failed
     | Updated
+    | Upgraded
     | Forked
 )

@@ -13,6 +13,7 @@ from taf.state.execution import ExecutionMeta, ExecutionStatus, Move, advance
 from taf.state.facts import (
     Answered,
     Completed,
+    Edition,
     Entry,
     Fact,
     Failed,
@@ -28,9 +29,11 @@ from taf.state.facts import (
     Task,
     TaskRecorded,
     Updated,
+    Upgraded,
     quick_tuple,
 )
 from taf.state.interrupts import InterruptKind, InterruptRecord, InterruptStatus
+from taf.state.renaming import renamed
 from taf.state.schema import StateSchema, Values
 
 
@@ -63,6 +66,7 @@ class Details(NamedTuple):
 
 
 NOTHING = Details()
+UNKNOWN_EDITION = Edition()
 
 
 class Run(NamedTuple):
@@ -80,6 +84,7 @@ class Run(NamedTuple):
     stage: Stage = Stage.ENTER
     ran: tuple[str, ...] = ()
     details: Details = NOTHING
+    edition: Edition = UNKNOWN_EDITION
 
     def meta(self) -> ExecutionMeta:
         """Return how the thread stands, as nodes and callers see it."""
@@ -127,6 +132,7 @@ def _started(schema: StateSchema, run: Run, fact: Started) -> Run:
         sequence=sequence,
         frontier=fact.frontier,
         visit=sequence,
+        edition=Edition(fact.graph, fact.version),
     )
 
 
@@ -158,6 +164,7 @@ def _stepped(schema: StateSchema, run: Run, fact: Stepped, values: Values | None
         Stage.LEAVE,
         nodes,
         details,
+        run.edition,
     )
 
 
@@ -166,7 +173,7 @@ def straight(run: Run, node: str, frontier: tuple[Task, ...], values: Values) ->
     thread_id, _, status, run_id, sequence, step = run[:6]
     sequence += 1
     head = (thread_id, values, status, run_id, sequence, step + 1, node)
-    after: Run = quick_tuple(Run, (*head, frontier, sequence, _LEAVE, (node,), NOTHING))
+    after: Run = quick_tuple(Run, (*head, frontier, sequence, _LEAVE, (node,), NOTHING, run[12]))
     return after
 
 
@@ -315,6 +322,13 @@ def _updated(schema: StateSchema, run: Run, fact: Updated) -> Run:
     )
 
 
+def _upgraded(schema: StateSchema, run: Run, fact: Upgraded) -> Run:
+    sequence = run.sequence + 1
+    after: Run = renamed(run, fact.renamed, fact.joins) if fact.renamed or fact.joins else run
+    values = schema.apply(run.values, fact.ops, sequence)
+    return after._replace(values=values, sequence=sequence, edition=Edition(fact.graph, fact.version))
+
+
 def _forked(schema: StateSchema, run: Run, fact: Forked) -> Run:
     source: Run = fact.run
     if run.sequence:
@@ -334,5 +348,6 @@ _EVOLVE: dict[type, Callable[[StateSchema, Run, Any], Run]] = {
     Completed: _completed,
     Failed: _failed,
     Updated: _updated,
+    Upgraded: _upgraded,
     Forked: _forked,
 }

@@ -1,3 +1,3 @@
 import pytest
 
-pytest.register_assert_rewrite("tests.checkpointer.contract")
+pytest.register_assert_rewrite("taf.testing.store")

@@ -1,9 +1,9 @@
-from pathlib import Path
-
 from taf.checkpointer.memory import InMemoryCheckpointer
-from tests.checkpointer.contract import StoreContract
+from taf.testing import CheckpointerContract
 
 
-class TestInMemoryCheckpointer(StoreContract):
-    def make_store(self, tmp_path: Path) -> InMemoryCheckpointer:
+class TestInMemoryCheckpointer(CheckpointerContract):
+    reopen = None
+
+    def make_store(self) -> InMemoryCheckpointer:
         return InMemoryCheckpointer()

@@ -11,7 +11,7 @@ from typing import Any
 import anyio
 import pytest
 
-from taf.checkpointer.base import Change, Commit, Known, Record, Signal, Snapshot, ThreadKey
+from taf.checkpointer.base import Change, Known, Record, Signal, Snapshot, ThreadKey
 from taf.checkpointer.sqlite import SqliteCheckpointer
 from taf.errors import (
     CheckpointerClosedError,
@@ -21,14 +21,13 @@ from taf.errors import (
     StoreUnavailableError,
     ThreadBusyError,
 )
-from tests.checkpointer.contract import (
+from taf.testing import CheckpointerContract
+from taf.testing.store.owner import (
     HANG,
     KEY,
-    LEASE,
     OTHER,
     RUN,
     Owner,
-    StoreContract,
     fill,
     load,
     make_interrupt,
@@ -38,9 +37,11 @@ from tests.checkpointer.contract import (
 )
 
 
-class TestSqliteCheckpointer(StoreContract):
-    def make_store(self, tmp_path: Path) -> SqliteCheckpointer:
-        return SqliteCheckpointer(tmp_path / "threads.db")
+class TestSqliteCheckpointer(CheckpointerContract):
+    def make_store(self) -> SqliteCheckpointer:
+        return SqliteCheckpointer(self.tmp_path / "threads.db")
+
+    reopen_store = make_store
 
 
 class Connection(sqlite3.Connection):
@@ -218,13 +219,6 @@ async def test_commits_are_as_durable_as_asked(
         assert writer.execute("PRAGMA busy_timeout").fetchone() == (10_000,)
 
 
-async def test_threads_outlive_the_store(path: Path) -> None:
-    async with SqliteCheckpointer(path) as store:
-        await fill(store, 2)
-    async with SqliteCheckpointer(path) as store:
-        assert (await Owner.of(store)).head == 2
-
-
 # --- transactions ---
 
 
@@ -363,21 +357,6 @@ async def test_a_name_that_cannot_be_stored_is_told_in_our_words(store: SqliteCh
     with pytest.raises(CheckpointerError):
         await owner.append(make_record(2**63))
     await owner.step()
-
-
-async def test_what_is_read_is_of_one_moment(store: SqliteCheckpointer) -> None:
-    owner = await Owner.of(store)
-    await owner.step()
-
-    async def write() -> None:
-        for _ in range(300):
-            await owner.append(make_record(owner.head + 1), make_record(owner.head + 2))
-
-    writing = asyncio.create_task(write())
-    while not writing.done():
-        stored = await load(store)
-        assert stored.tail[-1].sequence == stored.head == len(stored.tail)
-    await writing
 
 
 async def test_an_owner_that_has_not_noticed_its_loss_is_refused(
@@ -691,13 +670,3 @@ async def test_a_forgotten_store_ends_by_itself(path: Path, connections: list[Co
 
 def threads() -> list[str]:
     return [thread.name for thread in threading.enumerate() if thread.name.startswith("taf-sqlite")]
-
-
-def test_sync_callers_each_in_a_loop_of_its_own(path: Path) -> None:
-    with SqliteCheckpointer(path) as store:
-        for head in range(5):
-            grant = asyncio.run(store.acquire(KEY, lease_seconds=LEASE))
-            assert grant is not None
-            commit = Commit(KEY, grant.epoch, head, [make_record(head + 1)], "completed", RUN, is_release=True)
-            asyncio.run(store.append(commit))
-        assert len(asyncio.run(store.read(KEY))) == 5

@@ -17,7 +17,7 @@ import pytest
 from taf.checkpointer.base import Change, Signal, ThreadKey
 from taf.checkpointer.sqlite import SqliteCheckpointer
 from taf.errors import StaleOwnerError, ThreadBusyError
-from tests.checkpointer.contract import HANG, KEY, Owner, load, until, until_acquired
+from taf.testing.store.owner import HANG, KEY, Owner, load, until, until_acquired
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent

@@ -78,13 +78,13 @@ def ledger(folder: Path) -> list[str]:
 
 
 @asynccontextmanager
-async def processes(folder: Path, *names: str, lease_seconds: float = 15.0) -> AsyncIterator[list[Process]]:
+async def processes(folder: Path, place: str, *names: str, lease_seconds: float = 15.0) -> AsyncIterator[list[Process]]:
     async with AsyncExitStack() as stack:
         found = list[Process]()
         for name in names:
             process = await asyncio.create_subprocess_exec(
                 *[sys.executable, "-W", "error", "-m", "tests.crash.traveller"],
-                *[str(folder), name, str(lease_seconds)],
+                *[str(folder), name, place, str(lease_seconds)],
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 cwd=ROOT,

@@ -1,4 +1,4 @@
-"""Several processes, one file, one thread: one of them runs it, and what it loses it has lost."""
+"""Several processes, one store, one thread: one of them runs it, and what it loses it has lost."""
 
 import asyncio
 import time
@@ -8,32 +8,38 @@ from pathlib import Path
 
 import pytest
 
-from taf import CompiledGraph, ExecutionStatus, SqliteCheckpointer
+from taf import CompiledGraph, ExecutionStatus
 from taf.events import Event
 from tests.crash.processes import CallFailed, Process, ledger, processes
 from tests.crash.traveller import build
+from tests.places import open_store
 
 CONFIG = {"thread_id": "t"}
 LEASE = 0.5
 
 
+@pytest.fixture(params=["sqlite", "postgres"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    return str(request.getfixturevalue("pg_dsn") if request.param == "postgres" else tmp_path / "t.db")
+
+
 @pytest.fixture
-async def pair(tmp_path: Path) -> AsyncIterator[list[Process]]:
-    async with processes(tmp_path, "one", "two") as found:
+async def pair(tmp_path: Path, place: str) -> AsyncIterator[list[Process]]:
+    async with processes(tmp_path, place, "one", "two") as found:
         yield found
 
 
 @pytest.fixture
-async def short(tmp_path: Path) -> AsyncIterator[list[Process]]:
+async def short(tmp_path: Path, place: str) -> AsyncIterator[list[Process]]:
     """Two processes whose leases end soon."""
-    async with processes(tmp_path, "one", "two", lease_seconds=LEASE) as found:
+    async with processes(tmp_path, place, "one", "two", lease_seconds=LEASE) as found:
         yield found
 
 
 @pytest.fixture
-async def app(tmp_path: Path) -> AsyncIterator[CompiledGraph]:
-    """An app of this process, on the same file."""
-    async with SqliteCheckpointer(tmp_path / "t.db") as store, build(tmp_path, "here").compile(store) as app:
+async def app(tmp_path: Path, place: str) -> AsyncIterator[CompiledGraph]:
+    """An app of this process, on the same store."""
+    async with open_store(place) as store, build(tmp_path, "here").compile(store) as app:
         yield app
 
 
@@ -156,6 +162,30 @@ async def test_a_run_is_stopped_from_another_process(pair: list[Process], app: C
     assert (last.data["reason"], [p["value"] for p in last.data["partials"]]) == ("by two", ["shown by one"])
 
 
+async def test_a_run_is_followed_and_waited_for_from_another_process(pair: list[Process], app: CompiledGraph) -> None:
+    run = pair[0].call("invoke", given={"trail": ["x"]})
+    await pair[0].at("wait")
+    seen: list[str] = []
+
+    async def follow() -> None:
+        async for event in app.aevents(CONFIG, follow=True):
+            seen.append(event.event_type)
+            if event.event_type == "completed":
+                return
+
+    async with asyncio.timeout(20):
+        following, joining = asyncio.create_task(follow()), asyncio.create_task(app.ajoin(CONFIG))
+        while "node_completed" not in seen:
+            await asyncio.sleep(0.005)
+        assert not joining.done()
+        pair[0].open_gate()
+        joined, _ = await asyncio.gather(joining, following)
+
+    assert (joined.status, joined.state.trail) == ("completed", ["x", "before one", "wait one"])
+    assert seen == [event.event_type for event in await journal(app)]
+    await run
+
+
 async def test_a_question_of_one_process_is_answered_by_another(pair: list[Process], app: CompiledGraph) -> None:
     one, two = pair
     one.open_gate()
@@ -182,9 +212,11 @@ async def test_one_of_two_answers_at_once_counts(pair: list[Process], app: Compi
         assert record.answer == found.index(next(one for one in found if one not in lost))
 
 
-async def test_no_thread_is_wedged_by_what_four_processes_do_to_it(tmp_path: Path, app: CompiledGraph) -> None:
+async def test_no_thread_is_wedged_by_what_four_processes_do_to_it(
+    tmp_path: Path, place: str, app: CompiledGraph
+) -> None:
     names = ("one", "two", "three", "four")
-    async with processes(tmp_path, *names) as travellers:
+    async with processes(tmp_path, place, *names) as travellers:
         for process in travellers:
             process.open_gate()
         errors = await asyncio.gather(*[p.call("wander", seed=i, calls=25) for i, p in enumerate(travellers)])

@@ -1,4 +1,4 @@
-"""One of several processes that share a file: it reads calls from its standard input, and answers each when it is done.
+"""One of several processes that share a store: it reads calls from its standard input, and answers each when it is done.
 
 A call is ``[number, name, arguments]``, an answer ``[number, value]`` or ``[number, null, error, text]``.
 """
@@ -13,9 +13,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
-from taf import AgentState, CompiledGraph, SqliteCheckpointer, StateGraph, emit, interrupt
+from taf import AgentState, CompiledGraph, StateGraph, emit, interrupt
 from taf.errors import TafError
 from taf.state import append
+from tests.places import open_store
 
 
 class Walk(AgentState):
@@ -54,8 +55,8 @@ def build(folder: Path, name: str) -> StateGraph:
 class Traveller:
     """What can be called."""
 
-    def __init__(self, folder: Path, name: str, lease_seconds: float) -> None:
-        self.store = SqliteCheckpointer(folder / "t.db")
+    def __init__(self, folder: Path, name: str, place: str, lease_seconds: float) -> None:
+        self.store = open_store(place)
         self.name = name
         self.app: CompiledGraph = build(folder, name).compile(self.store, lease_seconds=lease_seconds)
         self.told: list[str] = []
@@ -78,6 +79,15 @@ class Traveller:
 
     async def stop(self, thread: str = "t") -> Any:
         return await self.app.astop({"thread_id": thread}, f"by {self.name}")
+
+    async def recover(self) -> Any:
+        done = await self.app.arecover()
+        return [sorted(done.results), sorted(done.passed_on), sorted(done.failed)]
+
+    async def supervise(self) -> Any:
+        """Look after lost runs for as long as this process lives."""
+        async with self.app.supervise(interval=0.02):
+            await asyncio.Event().wait()
 
     async def state(self, thread: str = "t") -> Any:
         found = await self.app.aget_state({"thread_id": thread})
@@ -111,7 +121,7 @@ class Traveller:
 
 
 async def main() -> None:
-    traveller = Traveller(Path(sys.argv[1]), sys.argv[2], float(sys.argv[3]))
+    traveller = Traveller(Path(sys.argv[1]), sys.argv[2], sys.argv[3], float(sys.argv[4]))
     async with asyncio.TaskGroup() as calls:
         while line := await asyncio.to_thread(sys.stdin.readline):
             calls.create_task(serve(traveller, *json.loads(line)))

@@ -18,8 +18,12 @@ def name(path: Path) -> str:
 
 
 @pytest.mark.parametrize("path", SNIPPETS, ids=name)
-def test_a_snippet_runs_and_prints_what_its_comments_say(path: Path, tmp_path: Path) -> None:
+def test_a_snippet_runs_and_prints_what_its_comments_say(
+    path: Path, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"}
+    if "DATABASE_URL" in path.read_text(encoding="utf-8"):
+        environment["DATABASE_URL"] = str(request.getfixturevalue("pg_dsn"))
     ended = subprocess.run(
         [sys.executable, "-W", "error", str(path)],
         cwd=tmp_path,

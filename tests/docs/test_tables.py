@@ -106,6 +106,9 @@ def told() -> dict[str, set[str]]:
         app.update_state(CONFIG, {"color": "blue"})
         app.invoke({"more": 1}, CONFIG)
         app.stop(CONFIG)
+        changed = StateGraph().add_node(all_kinds).add_node(fail)
+        with changed.compile(app.checkpointer, publisher=collected) as other:
+            other.invoke(None, CONFIG)
     with StateGraph().add_node(fail).compile(publisher=collected) as app, pytest.raises(ValueError, match="no"):
         app.invoke()
     return {event.event_type.value: set(event.data) for event in collected.events}

@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 
 PREAMBLE = """
-import asyncio, logging, sys, threading, time
+import asyncio, logging, signal, sys, threading, time
 from taf import AgentState, Context, InMemoryCheckpointer, SqliteCheckpointer, StateGraph
 
 store = SqliteCheckpointer(sys.argv[1]) if len(sys.argv) > 1 else InMemoryCheckpointer()
 config = {"thread_id": "t"}
 entered = threading.Event()
+signal.signal(signal.SIGINT, signal.default_int_handler)  # who was started in the background ignores it
 logging.getLogger("asyncio").setLevel("ERROR")  # a busy machine is no fault: it would be told of as a slow callback
 
 def quick(state): return None

@@ -26,6 +26,7 @@ from taf.graph import (
 )
 from taf.state import ExecutionStatus, InterruptKind
 from tests.graph.trail import Trail, graph_of, visit
+from tests.pg.stores import place, shared_database  # noqa: F401  # on Postgres, too
 from tests.styles import run
 
 CONFIG = {"thread_id": "t"}

@@ -13,7 +13,7 @@ from taf.publisher import (
     Event,
     as_publisher,
 )
-from tests.publisher.contract import make_events
+from taf.testing.publisher import make_events
 
 
 class Closing(CollectingPublisher):

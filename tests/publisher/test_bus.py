@@ -9,7 +9,7 @@ import pytest
 
 from taf.errors import ConfigError
 from taf.publisher import Bus, CollectingPublisher, CompositePublisher, Event
-from tests.publisher.contract import make_event, make_events
+from taf.testing.publisher import make_event, make_events
 from tests.publisher.observers import AsyncPublisher, SyncPublisher, numbers
 
 # -- coming and going ------------------------------------------------------------------------------

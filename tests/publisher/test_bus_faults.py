@@ -9,7 +9,7 @@ import pytest
 from anyio import to_thread
 
 from taf.publisher import Bus, CollectingPublisher, CompositePublisher, Event
-from tests.publisher.contract import make_events
+from taf.testing.publisher import make_events
 from tests.publisher.observers import AsyncHung, AsyncPublisher, Hung, SyncPublisher, deliver, numbers
 
 

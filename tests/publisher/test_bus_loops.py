@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from taf.publisher import BasePublisher, Bus, CollectingPublisher, CompositePublisher, Event
-from tests.publisher.contract import make_event, make_events
+from taf.testing.publisher import make_event, make_events
 
 
 def slow_sync(got: list[int], seconds: float) -> Callable[[Event], None]:

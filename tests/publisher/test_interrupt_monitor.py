@@ -4,7 +4,7 @@
 import pytest
 
 from taf.publisher import Bus, Event
-from tests.publisher.contract import make_event
+from taf.testing.publisher import make_event
 
 # fmt: off
 from taf.publisher import ConsolePublisher

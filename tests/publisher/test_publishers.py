@@ -20,7 +20,8 @@ from taf.publisher import (
     LoggingPublisher,
 )
 from taf.publisher.line import LONGEST, one_line
-from tests.publisher.contract import PublisherContract, make_event, make_events, tell
+from taf.testing import PublisherContract
+from taf.testing.publisher import make_event, make_events, tell
 
 
 class AsyncPublisher(BasePublisher):
@@ -42,11 +43,12 @@ class TestCollectingPublisher(PublisherContract):
 class TestConsolePublisher(PublisherContract):
     def make_publisher(self) -> ConsolePublisher:
         self.bytes = io.BytesIO()
-        return ConsolePublisher(io.TextIOWrapper(self.bytes, "ascii", write_through=True))
+        stream = io.TextIOWrapper(self.bytes, "ascii", write_through=True)
+        return ConsolePublisher(stream, format=lambda event: f"{event.sequence} {one_line(event)}")
 
     def received(self, publisher: ConsolePublisher) -> list[int]:
         lines = self.bytes.getvalue().decode().splitlines()
-        return [int(line.split(" step ")[1].split()[0]) for line in lines]
+        return [int(line.split()[0]) for line in lines]
 
 
 class TestLoggingPublisher(PublisherContract):

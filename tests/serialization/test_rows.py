@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from taf.errors import NotStorableError
-from taf.serialization import MAX_ROW_BYTES, dumps, loads
+from taf.serialization import ENCRYPTED, MAX_ROW_BYTES, dumps, loads
 
 plain = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**300), 2**300) | st.floats(allow_nan=False) | st.text(st.characters()),
@@ -86,6 +86,11 @@ def test_hostile_rows_are_refused_at_once(data: bytes) -> None:
     with pytest.raises(ValueError, match=r"."):
         loads(data)
     assert time.perf_counter() - began < 2
+
+
+def test_an_encrypted_row_is_refused_with_what_opens_it() -> None:
+    with pytest.raises(ValueError, match=r"it is encrypted: open the store as EncryptedCheckpointer\(store, keys\)"):
+        loads(ENCRYPTED + b"any")
 
 
 def test_what_the_slow_decoder_reads_is_what_the_standard_library_wrote() -> None:

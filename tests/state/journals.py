@@ -18,6 +18,7 @@ from taf.state.execution import TRANSITIONS, ExecutionStatus, Move
 from taf.state.facts import (
     Answered,
     Completed,
+    Edition,
     Entry,
     Fact,
     Failed,
@@ -33,6 +34,7 @@ from taf.state.facts import (
     Task,
     TaskRecorded,
     Updated,
+    Upgraded,
 )
 from taf.state.growing import Growing
 from taf.state.interrupts import InterruptKind, InterruptRecord, InterruptStatus
@@ -192,6 +194,7 @@ runs = st.builds(
     stage=st.sampled_from(Stage),
     ran=st.lists(names, max_size=2).map(tuple),
     details=details,
+    edition=st.builds(Edition, words, st.just(1)),
 )
 
 
@@ -207,12 +210,15 @@ _failed = st.tuples(words, words, st.none() | names, some_outputs).map(lambda pa
 _counts, _closings = st.integers(0, 3), st.sampled_from([InterruptStatus.ANSWERED, InterruptStatus.REJECTED])
 _some_entry, _some_frontier = st.none() | entries, st.none() | frontiers
 _choice = st.integers(0, 5)
+_renamed = st.sampled_from([{}, {"plan": "planned"}, {"plan": "think", "act": "do"}])
 
 
 def _step(draw: st.DrawFn, run: Run) -> Fact:
     choice = draw(_choice)
     if choice == 0:
         return draw(_recorded)
+    if choice == 2:
+        return Upgraded(draw(words), 1, draw(_renamed), {}, ordered(changes(draw, run.values)[0]))
     if choice == 1:
         return draw(_reopened)
     ran = tuple((draw(names), f"n{index}", ops) for index, ops in enumerate(changes(draw, run.values, draw(_counts))))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Any, assert_type
 
 import pytest
@@ -22,7 +22,9 @@ from taf import (
     ExecutionStatus,
     InterruptRecord,
     Message,
+    Pruned,
     Receipt,
+    Recovered,
     Reject,
     RetryPolicy,
     RunResult,
@@ -31,6 +33,7 @@ from taf import (
     StateGraph,
     StateSnapshot,
     StopStatus,
+    Supervisor,
     append,
     approve_if,
     emit,
@@ -134,6 +137,9 @@ def test_what_looks_return() -> None:
         assert_type(app.get_history(CONFIG, limit=1), list[StateSnapshot])
         assert_type(app.interrupts(CONFIG), list[InterruptRecord])
         assert_type(app.threads(), Sequence[ThreadRow])
+        assert_type(app.prune(keep_last=1, older_than=timedelta(days=1)), Pruned)
+        assert_type(app.recover(), Recovered)
+        assert_type(app.supervise(interval=1), Supervisor)
         assert_type(app.fork(CONFIG), dict[str, Any])
         for event in app.events(CONFIG):
             assert_type(event, Event)

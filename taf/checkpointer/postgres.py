@@ -1,0 +1,382 @@
+"""Keeps threads in Postgres, for any number of event loops, OS threads, processes and machines.
+
+One OS thread holds the connections and does the work of all callers; a commit is one statement. See
+``BaseCheckpointer`` for what each method promises.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import weakref
+from collections.abc import Awaitable, Callable, Sequence
+from itertools import count
+from typing import TypeVar
+
+from taf.checkpointer import postgres_rows as rows
+from taf.checkpointer.base import (
+    ALL_THREADS,
+    BaseCheckpointer,
+    Change,
+    Commit,
+    Cut,
+    Grant,
+    InterruptRow,
+    Known,
+    Listing,
+    Record,
+    Signal,
+    Snapshot,
+    Stored,
+    ThreadKey,
+    ThreadRow,
+    Watcher,
+)
+from taf.checkpointer.postgres_machinery import Machinery
+from taf.checkpointer.postgres_pulse import Lease
+from taf.checkpointer.postgres_reads import Reader, knows
+from taf.checkpointer.postgres_rows import ThreadState, encode_name
+from taf.checkpointer.postgres_schema import checked_name
+from taf.checkpointer.postgres_service import Connection, Settings
+from taf.checkpointer.watches import Place
+from taf.errors import ConfigError, StaleOwnerError, ThreadBusyError
+from taf.ids import new_id
+
+T = TypeVar("T")
+
+PATIENCE = 10.0
+"""For how many seconds a store that was forgotten, and not closed, keeps whoever finds it waiting."""
+
+
+class PgCheckpointer(BaseCheckpointer):
+    """The store of many machines.
+
+    ``dsn`` is the address of the database, as ``postgresql://user@host/database``. Behind a pooler in transaction mode
+    (pgbouncer) pass ``statement_cache_size=0``, and as ``direct_dsn`` an address past it, for what it cannot carry: the
+    lock by which an owner that was killed is noticed at once, and notifications. Tables are made in ``schema`` at the
+    first use, or by ``setup``; their names begin with ``table_prefix``. ``pool_size`` bounds the connections, besides
+    one for the heartbeat. ``command_timeout`` is for how many seconds anything is tried before it is a
+    ``StoreUnavailableError``: a commit whose answer was lost is looked up, never repeated.
+    """
+
+    def __init__(
+        self,
+        dsn: str,
+        *,
+        direct_dsn: str | None = None,
+        schema: str = "taf",
+        table_prefix: str = "",
+        pool_size: int = 10,
+        statement_cache_size: int = 100,
+        command_timeout: float = 30.0,
+    ) -> None:
+        if not isinstance(dsn, str) or "://" not in dsn:  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ConfigError(f"PgCheckpointer needs an address such as postgresql://user@host/database, not {dsn!r}.")
+        if pool_size < 1 or statement_cache_size < 0 or command_timeout <= 0:
+            raise ConfigError(
+                "pool_size has to be at least 1, command_timeout positive, statement_cache_size not negative."
+            )
+        schema = checked_name(schema, "schema")
+        statements = rows.Statements(schema, checked_name(table_prefix, "table_prefix", may_be_empty=True))
+        settings = Settings(dsn, direct_dsn, pool_size, statement_cache_size, command_timeout)
+        self._machinery = Machinery(settings, statements)
+        self._sql = statements
+        self._reader = Reader(statements, self._machinery.pulse)
+        self._end = weakref.finalize(self, self._machinery.end, PATIENCE)
+
+    async def setup(self) -> None:
+        """Make or migrate the tables, as the first use does anyway. Any number of processes may do this at once."""
+        await self._run("set up the tables", _nothing)
+
+    # -- owning ------------------------------------------------------------------------------------
+
+    async def acquire(
+        self, key: ThreadKey, *, lease_seconds: float, known: Known | None = None, create: bool = True
+    ) -> Grant | None:
+        """See ``BaseCheckpointer.acquire``. An owner in this process is alive until it releases or abandons."""
+        loop, pulse = asyncio.get_running_loop(), self._machinery.pulse
+
+        async def work(connection: Connection) -> Grant | None:
+            await pulse.until_ready()
+            state = await self._claim(connection, key, lease_seconds, create)
+            if state is None:
+                return None
+            # Held before anything else is awaited: the next claim of this process has to find it held.
+            pulse.hold(key, Lease(state.thread, state.epoch, lease_seconds, Place(state.thread, state.revision)))
+            try:
+                found = await self._reader.stored(connection, key, state, known, is_owned=False)
+            except BaseException:
+                self.abandon(key, state.epoch)
+                raise
+            return Grant(state.epoch, found)
+
+        def after(grant: Grant | None) -> None:
+            # Nobody is left to release it.
+            if grant is not None and loop.is_closed():
+                self.abandon(key, grant.epoch)
+
+        return await self._run(f'acquire thread "{key.thread}"', work, after)
+
+    async def _claim(self, connection: Connection, key: ThreadKey, seconds: float, create: bool) -> ThreadState | None:
+        pulse = self._machinery.pulse
+        while True:
+            if pulse.lease(key) is None and pulse.claim(key):
+                try:
+                    values = (*self._reader.place(key)[:3], False, pulse.life_lock, seconds)
+                    extra = (new_id(),) if create else ()
+                    row = await connection.fetchrow(self._sql.claim if create else self._sql.take, *values, *extra)
+                    if row is not None:
+                        return rows.state_of(row, key.thread)
+                finally:
+                    pulse.unclaim(key)
+            state = await self._reader.find(connection, key)
+            if state is not None and state.is_owned:
+                raise ThreadBusyError(key.thread, state.run_id or None)
+            if not create and (state is None or not state.head):
+                return None
+            await asyncio.sleep(0)  # somebody was quicker, and is gone again
+
+    def abandon(self, key: ThreadKey, epoch: int) -> None:
+        """See ``BaseCheckpointer.abandon``. The thread is released in passing, or else when its lease ends."""
+        lease = self._machinery.pulse.drop(key, epoch)
+        if lease is not None:
+            self._machinery.enter().post(self._machinery.releasing(lease))
+
+    # -- writing -----------------------------------------------------------------------------------
+
+    async def append(self, commit: Commit) -> Sequence[Signal]:
+        """See ``BaseCheckpointer.append``. It renews the lease, too."""
+        key, pulse = commit.key, self._machinery.pulse
+        mark = random.getrandbits(62)
+        lease = pulse.lease(key, commit.epoch)
+        is_first = True
+
+        async def work(connection: Connection) -> tuple[int, Sequence[Signal]]:
+            nonlocal is_first
+            if lease is None:
+                raise StaleOwnerError(key.thread, commit.epoch)
+            # A first attempt may have been made though its answer was lost, and the lease with it.
+            made = None if is_first else await self._made(connection, lease, commit, mark)
+            is_first = False
+            if made is not None:
+                return made
+            if pulse.lease(key, commit.epoch) is not lease:
+                raise StaleOwnerError(key.thread, commit.epoch)
+            return await self._append(connection, lease, commit, mark)
+
+        def after(told: tuple[int, Sequence[Signal]]) -> None:
+            revision, signals = told
+            if commit.is_release:
+                pulse.drop(key, commit.epoch)
+            if key in pulse.watches and lease is not None:
+                head = commit.records[-1].sequence if commit.records else commit.expected
+                change = Change(head, commit.status, commit.run_id, () if commit.is_release else signals)
+                pulse.watches.tell(key, Place(lease.thread, revision), change)
+
+        _, signals = await self._run(f'write to thread "{key.thread}"', work, after)
+        return signals
+
+    async def _append(
+        self, connection: Connection, lease: Lease, commit: Commit, mark: int
+    ) -> tuple[int, Sequence[Signal]]:
+        owner, written = self._machinery.pulse.owner, commit.records
+        if commit.is_release and not written and not commit.expected:
+            row = await connection.fetchrow(self._sql.discard, lease.thread, commit.epoch, owner)
+        else:
+            form, values = rows.append_values(commit)
+            row = await connection.fetchrow(
+                self._sql.append(*form),
+                *(lease.thread, commit.epoch, commit.expected, owner),
+                written[-1].sequence if written else commit.expected,
+                *(encode_name(commit.status), encode_name(commit.run_id)),
+                written[-1].at if written else None,
+                *(encode_name(commit.graph), mark, commit.is_release, lease.seconds),
+                *values,
+            )
+        if row is None:
+            raise StaleOwnerError(commit.key.thread, commit.epoch)
+        return row["revision"], rows.signals_of(row["signals"], commit.run_id)
+
+    async def _made(
+        self, connection: Connection, lease: Lease, commit: Commit, mark: int
+    ) -> tuple[int, Sequence[Signal]] | None:
+        """Return what a commit led to whose answer was lost, or None when it was not made."""
+        last = commit.records[-1] if commit.records else None
+        row = await connection.fetchrow(self._sql.made, lease.thread, last.sequence if last else commit.expected)
+        if row is None:  # a release without records removes the thread
+            return (lease.seen.revision + 1, ()) if commit.is_release and not commit.expected else None
+        if row["mark"] == mark:
+            return row["revision"], rows.signals_of(row["signals"], commit.run_id)
+        if row["epoch"] != commit.epoch and last is not None and commit.is_release and row["body"] == last.body:
+            return row["revision"], ()  # made, and the thread has gone on since with somebody else
+        return None
+
+    async def signal(self, key: ThreadKey, signal: Signal) -> bool:
+        """See ``BaseCheckpointer.signal``."""
+        pulse, names = self._machinery.pulse, self._reader.place(key)[:2]
+
+        stored, is_first = rows.encode_signal(signal, random.getrandbits(62)), True
+
+        async def work(connection: Connection) -> tuple[Place, Change] | None:
+            nonlocal is_first
+            row = None
+            if not is_first:  # it may have been left though the answer was lost
+                found = await connection.fetchrow(self._sql.look, [names[0]], [names[1]])
+                row = found if found is not None and any(one.endswith(stored) for one in found["signals"]) else None
+            is_first = False
+            if row is None:
+                who = encode_name(signal.run_id)
+                row = await connection.fetchrow(self._sql.signal, *self._reader.place(key), who, stored, pulse.channel)
+            if row is None:
+                return None
+            signals = rows.signals_of(row["signals"], signal.run_id)
+            change = Change(row["head"], rows.decode_name(row["status"]), signal.run_id, signals)
+            return Place(row["id"], row["revision"]), change
+
+        def after(told: tuple[Place, Change] | None) -> None:
+            if told is not None:
+                pulse.watches.tell(key, *told)
+
+        return await self._run(f'signal thread "{key.thread}"', work, after) is not None
+
+    async def delete(self, key: ThreadKey, *, expected: int | None = None) -> bool:
+        """See ``BaseCheckpointer.delete``. Raise ``ThreadBusyError`` while a live owner has the thread."""
+        before: list[ThreadState] = []
+
+        async def work(connection: Connection) -> bool:
+            state = await self._reader.find(connection, key)
+            if state is not None and not state.is_owned:
+                before.append(state)
+            head = await connection.fetchval(self._sql.delete, *self._reader.place(key), expected)
+            if head is not None:
+                return bool(head)
+            if state is not None and state.is_owned:
+                raise ThreadBusyError(key.thread, state.run_id or None)
+            # Gone, after an attempt whose answer was lost: so that one removed it.
+            return state is None and bool(before) and expected in (None, before[0].head) and before[0].head > 0
+
+        return await self._run(f'delete thread "{key.thread}"', work)
+
+    async def prune(self, cut: Cut) -> bool:
+        """See ``BaseCheckpointer.prune``."""
+        key, sql, attempts = cut.key, self._sql, count()
+
+        async def work(connection: Connection) -> bool:
+            is_first = next(attempts) == 0
+            async with connection.transaction():
+                place = (*self._reader.place(key), cut.expected, cut.base.sequence, cut.born)
+                thread = await connection.fetchval(sql.cut, *place)
+                if thread is None:
+                    return not is_first and await self._is_cut(connection, cut)
+                await connection.execute(sql.cut_snapshots, thread)
+                await connection.execute(sql.cut_records, thread, cut.base.sequence)
+                await connection.execute(sql.cut_interrupts, thread, [encode_name(one) for one in cut.interrupts])
+                for snapshot, is_base in ((cut.base, True), (cut.snapshot, False)):
+                    if snapshot is not None:
+                        sequence, items_from, parts = snapshot
+                        await connection.execute(sql.put_snapshot, thread, is_base, sequence, items_from, list(parts))
+            return True
+
+        return await self._run(f'prune thread "{key.thread}"', work)
+
+    async def _is_cut(self, connection: Connection, cut: Cut) -> bool:
+        """Say whether an attempt was made whose answer was lost."""
+        state = await self._reader.find(connection, cut.key)
+        return state is not None and (state.born, state.head, state.floor) == (
+            cut.born,
+            cut.expected,
+            cut.base.sequence,
+        )
+
+    # -- reading -----------------------------------------------------------------------------------
+
+    async def load(self, key: ThreadKey, known: Known | None = None) -> Stored | None:
+        """See ``BaseCheckpointer.load``."""
+
+        async def work(connection: Connection) -> Stored | None:
+            if not self._is_pooled:  # one statement is enough where nothing is new
+                state = await self._reader.find(connection, key)
+                if state is None or not state.head:
+                    return None
+                if knows(state, known) and known is not None and known.head == state.head:
+                    return await self._reader.stored(connection, key, state, known, is_owned=state.is_owned)
+                async with connection.transaction(isolation="repeatable_read", readonly=True):
+                    return await self._reader.load(connection, key, known)
+            await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            return await self._reader.load(connection, key, known)
+
+        return await self._run(f'load thread "{key.thread}"', work)
+
+    async def read(self, key: ThreadKey, after: int = 0, limit: int = 1000) -> Sequence[Record]:
+        """See ``BaseCheckpointer.read``."""
+
+        async def work(connection: Connection) -> Sequence[Record]:
+            state = await self._reader.find(connection, key)
+            if state is None:
+                return ()
+            return await self._reader.records(connection, key, state.thread, after, max(limit, 0))
+
+        return await self._run(f'read thread "{key.thread}"', work)
+
+    async def base(self, key: ThreadKey) -> Snapshot | None:
+        """See ``BaseCheckpointer.base``."""
+
+        async def work(connection: Connection) -> Snapshot | None:
+            state = await self._reader.find(connection, key)
+            return None if state is None else await self._reader.snapshot(connection, state.thread, is_base=True)
+
+        return await self._run(f'read thread "{key.thread}"', work)
+
+    async def interrupts(
+        self, key: ThreadKey | None = None, *, interrupt_id: str | None = None, status: str | None = None
+    ) -> Sequence[InterruptRow]:
+        """See ``BaseCheckpointer.interrupts``."""
+
+        async def work(connection: Connection) -> Sequence[InterruptRow]:
+            state = None if key is None else await self._reader.find(connection, key)
+            if key is not None and state is None:
+                return ()
+            statement, values = self._sql.interrupts(state and state.thread, interrupt_id, status)
+            return [rows.interrupt_of(row) for row in await connection.fetch(statement, *values)]
+
+        return await self._run("read interrupts", work)
+
+    async def threads(
+        self, tenant: str = "", listing: Listing = ALL_THREADS, *, after: str = "", limit: int = 100
+    ) -> Sequence[ThreadRow]:
+        """See ``BaseCheckpointer.threads``."""
+        statement, values = self._sql.threads(tenant, listing, after, max(limit, 0))
+
+        async def work(connection: Connection) -> Sequence[ThreadRow]:
+            return [rows.listed(row, listing) for row in await connection.fetch(statement, *values)]
+
+        return await self._run("list threads", work)
+
+    # -- watching and closing ----------------------------------------------------------------------
+
+    def watch(self, key: ThreadKey, watcher: Watcher, *, signals_only: bool = False) -> Callable[[], None]:
+        """See ``BaseCheckpointer.watch``. A watcher who is not the owner may first be told where the thread is now."""
+        self._machinery.enter()
+        return self._machinery.pulse.watch(key, watcher, signals_only=signals_only)
+
+    def close(self) -> None:
+        """See ``BaseCheckpointer.close``. Threads that are still owned become free at once."""
+        if self._end.detach() is not None:
+            self._machinery.end(None)
+
+    async def aclose(self) -> None:
+        """See ``BaseCheckpointer.aclose``."""
+        await asyncio.to_thread(self.close)
+
+    @property
+    def _is_pooled(self) -> bool:
+        return self._machinery.service.settings.is_pooled
+
+    async def _run(
+        self, what: str, work: Callable[[Connection], Awaitable[T]], after: Callable[[T], None] | None = None
+    ) -> T:
+        return await self._machinery.enter().run(what, work, after)
+
+
+async def _nothing(_: Connection) -> None:
+    """Whoever opens a connection has made the tables."""

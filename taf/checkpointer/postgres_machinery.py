@@ -1,0 +1,50 @@
+"""What a Postgres store runs in a thread of its own: the service and the heartbeat."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from taf.checkpointer.postgres_pulse import Lease, Pulse
+from taf.checkpointer.postgres_rows import Statements
+from taf.checkpointer.postgres_service import Connection, Service, Settings
+from taf.errors import CheckpointerError
+
+
+class Machinery:
+    """Both together. They do not refer to the checkpointer, so that one forgotten can go."""
+
+    def __init__(self, settings: Settings, statements: Statements) -> None:
+        self.statements = statements
+        self.pulse = Pulse(settings, statements)
+        self.service = Service(settings, statements.tables, statements.schema, self.pulse.keep)
+        self.pulse.service = self.service
+        self._process: int | None = None
+
+    def enter(self) -> Service:
+        """Return the service. Refuse to work in a forked process."""
+        if self._process is None:
+            self._process = os.getpid()
+        elif self._process != os.getpid():
+            raise CheckpointerError(
+                f"This PgCheckpointer was opened by process {self._process}, and connections do not survive a fork. "
+                "Make a new one in each process."
+            )
+        return self.service
+
+    def end(self, patience: float | None) -> None:
+        """Finish what waits, and close everything."""
+        if self._process in (None, os.getpid()):
+            self.pulse.close()
+            self.service.stop(self._release_all, patience)
+
+    async def _release_all(self) -> None:
+        for key, lease in self.pulse.all_leases():
+            self.pulse.drop(key, lease.epoch)
+            await self.service.attempt(self.releasing(lease))
+
+    def releasing(self, lease: Lease) -> Callable[[Connection], Awaitable[Any]]:
+        """Return the work that gives a thread back."""
+        values = (lease.thread, lease.epoch, self.pulse.owner)
+        return lambda connection: connection.execute(self.statements.release, *values)

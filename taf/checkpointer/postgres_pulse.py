@@ -1,0 +1,259 @@
+"""The heartbeat of a Postgres store: renews leases, holds the life-lock, hears signals, looks for what others wrote.
+
+It has a connection of its own, apart from any event loop of the user's, so that a busy node does not make its owner
+look dead. With a session (no transaction pooler in between) it holds an advisory lock, which the server lets go of the
+moment that this process dies, and it is notified of signals. Without one there is the lease, and polling.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import random
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack, suppress
+from typing import Any, NamedTuple
+from zlib import crc32
+
+from taf.checkpointer.base import Change, ThreadKey, Watcher
+from taf.checkpointer.postgres_rows import Statements, decode_name, encode_name, signals_of
+from taf.checkpointer.postgres_service import Direct, Service, Settings, close
+from taf.checkpointer.watches import NOWHERE, Place, Watches
+from taf.errors import CheckpointerClosedError
+from taf.ids import new_id
+
+POLL_SECONDS = 0.02
+"""How often threads are looked at that others own and somebody here watches."""
+
+SLOW_POLL_SECONDS = 0.5
+"""How often own threads are looked at all the same, in case that a notification was lost."""
+
+RETRY_SECONDS = 0.05
+"""After what time a lost session is sought again, at first."""
+
+_log = logging.getLogger("taf.checkpointer")
+
+
+class Lease(NamedTuple):
+    """One thread that is owned. It lasts so many seconds without renewal; ``seen`` is where the thread was then."""
+
+    thread: int
+    epoch: int
+    seconds: float
+    seen: Place
+
+
+class Pulse:
+    """The leases, the watchers, and the task that serves both in the service's thread."""
+
+    def __init__(self, settings: Settings, statements: Statements) -> None:
+        self.watches = Watches()
+        self.owner = new_id()
+        self.channel = f"taf_{crc32(statements.tables['threads'].encode()):08x}"
+        self.life_lock: int | None = None
+        self.service: Service | None = None
+        self._settings, self._statements = settings, statements
+        self._lock = threading.Lock()
+        self._leases: dict[ThreadKey, Lease] = {}
+        self._keys: dict[int, ThreadKey] = {}
+        self._claims: set[ThreadKey] = set()
+        self._is_closed = False
+        # Only the service's thread uses these.
+        self._wake, self._has_tried = asyncio.Event(), asyncio.Event()
+        self._renewal_due = self._poll_due = self._slow_due = math.inf
+        self._notified: set[int] = set()
+        self._is_listening = False
+
+    # -- leases ------------------------------------------------------------------------------------
+
+    def hold(self, key: ThreadKey, lease: Lease) -> None:
+        """Renew a lease from now on."""
+        with self._lock:
+            self._leases[key], self._keys[lease.thread] = lease, key
+        self._call(lambda: self._be_due(_period(lease)))
+
+    def lease(self, key: ThreadKey, epoch: int | None = None) -> Lease | None:
+        """Return a lease, if it is still held, under that epoch or any."""
+        lease = self._leases.get(key)
+        return lease if lease is not None and epoch in (None, lease.epoch) else None
+
+    def drop(self, key: ThreadKey, epoch: int) -> Lease | None:
+        """Stop renewing a lease, and return it if it was held."""
+        with self._lock:
+            lease = self.lease(key, epoch)
+            if lease is not None:
+                del self._leases[key]
+                self._keys.pop(lease.thread, None)
+            return lease
+
+    def claim(self, key: ThreadKey) -> bool:
+        """Be the only one in this process who asks for a thread; False when another does, or has it."""
+        with self._lock:
+            if key in self._claims or key in self._leases:
+                return False
+            self._claims.add(key)
+            return True
+
+    def unclaim(self, key: ThreadKey) -> None:
+        """Undo ``claim``."""
+        with self._lock:
+            self._claims.discard(key)
+
+    def is_claiming(self, key: ThreadKey) -> bool:
+        """Say whether somebody in this process is asking for a thread."""
+        return key in self._claims
+
+    def all_leases(self) -> Sequence[tuple[ThreadKey, Lease]]:
+        """Return what is held now."""
+        with self._lock:
+            return list(self._leases.items())
+
+    # -- watchers ----------------------------------------------------------------------------------
+
+    def watch(self, key: ThreadKey, watcher: Watcher, *, signals_only: bool) -> Callable[[], None]:
+        """Tell ``watcher`` of changes from now on; return what ends it."""
+        if self._is_closed:
+            raise CheckpointerClosedError
+        lease = self._leases.get(key)
+        unwatch = self.watches.add(key, watcher, lease.seen if lease else NOWHERE, signals_only)
+        self._call(self._poll_soon)
+        return unwatch
+
+    def close(self) -> None:
+        """Take no more watchers."""
+        self._is_closed = True
+
+    # -- in the service's thread -------------------------------------------------------------------
+
+    def _call(self, what: Callable[[], None]) -> None:
+        service = self.service
+        if service is not None:
+            with suppress(CheckpointerClosedError):
+                service.start()
+            if service.loop is not None:
+                with suppress(RuntimeError):  # the loop is closed
+                    service.loop.call_soon_threadsafe(what)
+
+    def _be_due(self, seconds: float) -> None:
+        self._renewal_due = min(self._renewal_due, self._now() + seconds)
+        self._wake.set()
+
+    def _poll_soon(self) -> None:
+        self._poll_due = self._slow_due = self._now()
+        self._wake.set()
+
+    @staticmethod
+    def _now() -> float:
+        return asyncio.get_running_loop().time()
+
+    async def until_ready(self) -> None:
+        """Wait until the life-lock is held, or was sought in vain."""
+        await self._has_tried.wait()
+
+    async def keep(self) -> None:
+        """Serve until the end, over one connection after another."""
+        settings, pause = self._settings, RETRY_SECONDS
+        if settings.session_dsn is None:
+            _log.warning(
+                "Behind a pooler in transaction mode, without direct_dsn=: an owner that was killed is noticed when "
+                "its lease ends, and stops are found by polling."
+            )
+        while True:
+            try:
+                assert self.service is not None
+                connection = await self.service.connect(settings.session_dsn or settings.dsn)
+                try:
+                    await self._serve(connection)
+                finally:
+                    self.life_lock, self._is_listening = None, False
+                    connection.terminate() if connection.is_closed() else await close(connection)
+            except asyncio.CancelledError:
+                raise
+            except Exception as error:  # without this task all leases would end, so nothing at all ends it
+                _log.info("The heartbeat lost its connection: %r", error)
+            self._has_tried.set()
+            await asyncio.sleep(pause * random.uniform(0.5, 1.0))
+
+    async def _serve(self, connection: Direct) -> None:
+        if self._settings.session_dsn is not None:
+            # Anew for each session: the server may not have noticed yet that the last one is gone.
+            life_lock = random.getrandbits(62)
+            await connection.fetchval("SELECT pg_advisory_lock($1)", life_lock)
+            await connection.add_listener(self.channel, self._on_notify)
+            self.life_lock, self._is_listening = life_lock, True
+        connection.add_termination_listener(lambda _: self._wake.set())
+        self._has_tried.set()
+        self._renewal_due = self._poll_due = self._slow_due = self._now()  # the leases name the lock of the last one
+        while not connection.is_closed():
+            await self._sleep()
+            if self._now() >= self._renewal_due:
+                await self._renew(connection)
+            keys = self._to_look_at()
+            if keys:
+                await self._look(connection, keys)
+        raise ConnectionError("it was closed")
+
+    def _on_notify(self, connection: Any, pid: int, channel: str, payload: object) -> None:
+        with suppress(ValueError):
+            self._notified.add(int(str(payload)))
+            self._wake.set()
+
+    async def _sleep(self) -> None:
+        """Wait until something is due."""
+        polling = min(self._poll_due, self._slow_due) if self.watches else math.inf
+        seconds = min(self._renewal_due, polling, self._now() + 1.0) - self._now()
+        if seconds > 0 and not self._notified:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._wake.wait()
+        self._wake.clear()
+
+    def _to_look_at(self) -> Sequence[ThreadKey]:
+        """Return the watched threads whose turn it is."""
+        now, watched = self._now(), self.watches.threads()
+        notified, self._notified = self._notified, set()
+        is_slow_due, is_due = now >= self._slow_due, now >= self._poll_due
+        if is_slow_due:
+            self._slow_due = now + SLOW_POLL_SECONDS
+        if is_due:
+            self._poll_due = now + POLL_SECONDS
+        # Nobody else writes to a thread that is owned here, so a signal is all that could be new.
+        quick = {key for key in watched if not self._is_listening or key not in self._leases}
+        told = {self._keys.get(thread) for thread in notified}
+        return [key for key in watched if is_slow_due or key in told or (is_due and key in quick)]
+
+    async def _look(self, connection: Direct, keys: Sequence[ThreadKey]) -> None:
+        tenants, threads = ([encode_name(name) for name in names] for names in zip(*keys, strict=True))
+        async with AsyncExitStack() as stack:
+            if self._settings.is_pooled:
+                await stack.enter_async_context(connection.transaction())
+            rows = await connection.fetch(self._statements.look, tenants, threads)
+        for row in rows:
+            with suppress(ValueError):  # one bad row must not hide the others
+                key = ThreadKey(decode_name(row["tenant"]), decode_name(row["thread"]))
+                place, run_id = Place(row["id"], row["revision"]), decode_name(row["run_id"])
+                if self.watches.is_new(key, place):
+                    signals = signals_of(row["signals"], run_id)
+                    self.watches.tell(key, place, Change(row["head"], decode_name(row["status"]), run_id, signals))
+
+    async def _renew(self, connection: Direct) -> None:
+        """Renew all leases, and drop those that were lost."""
+        held = self.all_leases()
+        self._renewal_due = self._now() + min((_period(lease) for _, lease in held), default=math.inf)
+        if not held:
+            return
+        threads, epochs, seconds, _ = zip(*(lease for _, lease in held), strict=True)
+        async with AsyncExitStack() as stack:
+            if self._settings.is_pooled:
+                await stack.enter_async_context(connection.transaction())
+            rows = await connection.fetch(self._statements.renew, threads, epochs, seconds, self.owner, self.life_lock)
+        kept = {(row["id"], row["epoch"]) for row in rows}
+        for key, lease in held:
+            if (lease.thread, lease.epoch) not in kept:
+                self.drop(key, lease.epoch)
+
+
+def _period(lease: Lease) -> float:
+    return max(lease.seconds / 3, 0.01)

@@ -1,0 +1,260 @@
+"""One OS thread with an event loop and a pool of connections, which works for any number of event loops and threads.
+
+What fails on the way is tried again while there is time: a piece of work has to find out itself, when it is called
+again, whether its first attempt was made. Its outcome is told to whoever waits, cancelled or not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import threading
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any, NamedTuple, TypeAlias, TypeVar
+
+import asyncpg
+
+from taf.checkpointer.outcome import Outcome, tell
+from taf.checkpointer.postgres_schema import migrate
+from taf.errors import CheckpointerClosedError, CheckpointerError, StoreUnavailableError
+
+T = TypeVar("T")
+Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
+Direct: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+Work = Callable[[Connection], Awaitable[T]]
+
+LOST = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    asyncpg.exceptions.OperatorInterventionError,
+    asyncpg.exceptions.TransactionRollbackError,
+    asyncpg.exceptions.TooManyConnectionsError,
+    OSError,
+    TimeoutError,
+)
+"""What may go away when it is tried again. Nothing is known then of what was under way."""
+
+DRIVER_ERRORS = (*LOST, asyncpg.PostgresError, UnicodeError, OverflowError, ValueError)
+
+_UNPREPARED = (asyncpg.exceptions.InvalidSQLStatementNameError, asyncpg.exceptions.DuplicatePreparedStatementError)
+_POOLER = "There is a pooler in between: pass statement_cache_size=0, and direct_dsn= past it."
+
+
+class Settings(NamedTuple):
+    """How to reach the server. ``patience`` is how many seconds a piece of work is tried for."""
+
+    dsn: str
+    direct_dsn: str | None
+    pool_size: int
+    statement_cache_size: int
+    patience: float
+
+    @property
+    def is_pooled(self) -> bool:
+        """True behind a pooler in transaction mode, where no two statements need meet the same server process."""
+        return self.statement_cache_size == 0
+
+    @property
+    def session_dsn(self) -> str | None:
+        """Where a session of its own is to be had, for the life-lock and for notifications."""
+        return self.direct_dsn or (None if self.is_pooled else self.dsn)
+
+    @property
+    def attempt_seconds(self) -> float:
+        """How long one attempt may take, so that there is time for another."""
+        return max(self.patience / 3, 0.05)
+
+
+class Service:
+    """The thread. It starts with the first piece of work, and ends at ``stop``."""
+
+    def __init__(
+        self, settings: Settings, tables: dict[str, str], schema: str, session: Callable[[], Awaitable[None]]
+    ) -> None:
+        self.settings, self._tables, self._schema, self._session = settings, tables, schema, session
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._is_closed = False
+        self.loop: asyncio.AbstractEventLoop | None = None
+        # Only the thread uses these.
+        self._pool: asyncpg.Pool[asyncpg.Record] | None = None
+        self._opening: asyncio.Lock | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    # -- from any thread ---------------------------------------------------------------------------
+
+    async def run(self, what: str, work: Work[T], after: Callable[[T], None] | None = None) -> T:
+        """Have work done, ``after`` it what follows from its result, and return the result."""
+        outcome: Outcome[T] = Outcome(what, asyncio.get_running_loop(), DRIVER_ERRORS)
+        self._post(lambda: self._begin(self._do(outcome, work, after)))
+        return await outcome.wait()
+
+    def post(self, work: Work[Any]) -> None:
+        """Have work done without waiting for it, and without learning whether it succeeded."""
+        outcome: Outcome[Any] = Outcome("", None, DRIVER_ERRORS)
+        with suppress(CheckpointerClosedError):
+            self._post(lambda: self._begin(self._do(outcome, work, None)))
+
+    def start(self) -> None:
+        """Start the thread, if it does not run yet."""
+        self._post(lambda: None)
+
+    def _post(self, call: Callable[[], None]) -> None:
+        # Under the lock, so that nothing comes behind the end.
+        with self._lock:
+            if self._is_closed:
+                raise CheckpointerClosedError
+            if self.loop is None:
+                self.loop = asyncio.new_event_loop()
+                self._thread = threading.Thread(target=self._main, args=(self.loop,), name="taf-postgres", daemon=True)
+                self._thread.start()
+            self.loop.call_soon_threadsafe(call)
+
+    def stop(self, farewell: Callable[[], Awaitable[None]], patience: float | None = None) -> None:
+        """Take no more work, do what waits, and close all connections. Wait for it, at most for so many seconds."""
+        with self._lock:
+            if self._is_closed:
+                return
+            self._is_closed = True
+            loop, thread = self.loop, self._thread
+            if loop is None or thread is None:
+                return
+            loop.call_soon_threadsafe(lambda: self._begin(self._end(farewell)))
+        if thread is not threading.current_thread():
+            thread.join(patience)
+
+    # -- in the thread -----------------------------------------------------------------------------
+
+    def _main(self, loop: asyncio.AbstractEventLoop) -> None:
+        asyncio.set_event_loop(loop)
+        self._opening = asyncio.Lock()
+        session = loop.create_task(self._keep_session())
+        try:
+            loop.run_forever()
+        finally:
+            session.cancel()
+            with suppress(asyncio.CancelledError):
+                loop.run_until_complete(session)
+            loop.run_until_complete(loop.shutdown_asyncgens())
+            loop.close()
+
+    async def _keep_session(self) -> None:
+        await self._session()
+
+    def _begin(self, work: Any) -> None:
+        assert self.loop is not None
+        task: asyncio.Task[None] = self.loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _end(self, farewell: Callable[[], Awaitable[None]]) -> None:
+        assert self.loop is not None
+        others = self._tasks - {asyncio.current_task()}
+        if others:
+            await asyncio.wait(others)
+        with suppress(Exception):
+            await asyncio.wait_for(farewell(), self.settings.attempt_seconds)
+        if self._pool is not None:
+            with suppress(Exception):
+                await asyncio.wait_for(self._pool.close(), 2.0)
+            self._pool.terminate()
+        self.loop.stop()
+
+    async def _do(self, outcome: Outcome[T], work: Work[T], after: Callable[[T], None] | None) -> None:
+        try:
+            outcome.result = [await self.attempt(work)]
+        except Exception as error:
+            outcome.fail(error)
+        if after is not None and outcome.error is None:
+            # It tells others only; what it raises must not make a commit look like a failure.
+            with suppress(Exception):
+                after(outcome.result[0])
+        tell([outcome])
+
+    async def attempt(self, work: Work[T]) -> T:
+        """Do a piece of work, again and again while the server cannot be reached. Raise what is left in the end."""
+        assert self.loop is not None
+        deadline, pause = self.loop.time() + self.settings.patience, 0.02
+        while True:
+            try:
+                async with asyncio.timeout(self.settings.attempt_seconds):
+                    return await self._attempt(work)
+            except _UNPREPARED as error:
+                raise StoreUnavailableError("use the connection", f"{error} {_POOLER}") from error
+            except (asyncpg.exceptions.DiskFullError, asyncpg.exceptions.InvalidAuthorizationSpecificationError):
+                raise
+            except LOST:
+                if self._is_closed or self.loop.time() + pause > deadline:
+                    raise
+            await asyncio.sleep(pause * random.uniform(0.5, 1.0))
+            pause = min(pause * 2, 0.5)
+
+    async def _attempt(self, work: Work[T]) -> T:
+        pool = self._pool or await self._open()
+        connection = await pool.acquire(timeout=self.settings.attempt_seconds)
+        try:
+            if not self.settings.is_pooled:
+                return await work(connection)
+            async with connection.transaction():
+                return await work(connection)
+        except (asyncpg.PostgresError, CheckpointerError):
+            raise
+        except BaseException:  # nobody knows what it was doing
+            connection.terminate()
+            raise
+        finally:
+            await pool.release(connection, timeout=1.0)
+
+    async def _open(self) -> asyncpg.Pool[asyncpg.Record]:
+        """Make the tables where they are missing, and the pool."""
+        assert self._opening is not None
+        async with self._opening:
+            if self._pool is None:
+                direct = await self.connect(self.settings.direct_dsn or self.settings.dsn)
+                try:
+                    await migrate(direct, self._tables, self._schema)
+                finally:
+                    await close(direct)
+                pool = await asyncpg.create_pool(
+                    self.settings.dsn,
+                    min_size=0,
+                    max_size=self.settings.pool_size,
+                    reset=_nothing,
+                    timeout=self.settings.attempt_seconds,
+                    command_timeout=self.settings.attempt_seconds,
+                    statement_cache_size=self.settings.statement_cache_size,
+                )
+                if not self.settings.is_pooled:
+                    await self._refuse_pooler(pool)
+                self._pool = pool
+            return self._pool
+
+    async def _refuse_pooler(self, pool: asyncpg.Pool[asyncpg.Record]) -> None:
+        """Raise behind a pooler: another client's prepared statement may have the name of one of ours."""
+        async with pool.acquire() as connection:
+            if connection.get_server_pid() != await connection.fetchval("SELECT pg_backend_pid()"):
+                pool.terminate()
+                raise StoreUnavailableError("use the connection", _POOLER)
+
+    async def connect(self, dsn: str) -> Direct:
+        """Open a connection beside the pool."""
+        return await asyncpg.connect(
+            dsn,
+            timeout=self.settings.attempt_seconds,
+            command_timeout=self.settings.attempt_seconds,
+            statement_cache_size=self.settings.statement_cache_size,
+        )
+
+
+async def close(connection: Direct) -> None:
+    """Close a connection, or drop it when that takes long."""
+    try:
+        await connection.close(timeout=1.0)
+    except Exception:
+        connection.terminate()
+
+
+async def _nothing(_: Any) -> None:
+    """No statement leaves anything behind in a session, so nothing has to be reset."""

@@ -1,0 +1,1 @@
+"""The checkpointer contract, a file for each kind of promise. ``CheckpointerContract`` is all of them."""
