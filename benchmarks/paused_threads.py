@@ -19,7 +19,10 @@ from taf import AgentState, CompiledGraph, Message, PgCheckpointer, StateGraph
 from taf.checkpointer.base import Listing, ThreadKey
 
 THREADS, AT_ONCE, CLAIMS = 10_000, 20, 200
-CONNECTIONS = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+CONNECTIONS = (
+    "SELECT count(*) FROM pg_stat_activity"
+    " WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
+)
 
 
 async def publish(state: AgentState) -> None:

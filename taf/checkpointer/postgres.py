@@ -250,7 +250,7 @@ class PgCheckpointer(BaseCheckpointer):
             head = await connection.fetchval(self._sql.delete, *self._reader.place(key), expected)
             if head is not None:
                 return bool(head)
-            if state is not None and state.is_owned:
+            if state is not None and state.is_owned and expected in (None, state.head):
                 raise ThreadBusyError(key.thread, state.run_id or None)
             # Gone, after an attempt whose answer was lost: so that one removed it.
             return state is None and bool(before) and expected in (None, before[0].head) and before[0].head > 0

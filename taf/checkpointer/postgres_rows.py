@@ -312,7 +312,8 @@ def append_values(commit: Commit) -> tuple[tuple[int, bool, bool], list[Any]]:
     elif rows:
         values += map(list, zip(*rows, strict=True))
     if commit.interrupts:
-        asked = [(*map(encode_name, row[:3]), *row[3:]) for row in commit.interrupts]
+        last = {row.id: row for row in commit.interrupts}  # one statement cannot change a row twice
+        asked = [(*map(encode_name, row[:3]), *row[3:]) for row in last.values()]
         values += map(list, zip(*asked, strict=True))
     if commit.snapshot is not None:
         values += [commit.snapshot.sequence, commit.snapshot.items_from, list(commit.snapshot.parts)]

@@ -94,6 +94,10 @@ class Model:
             self.release(holder)
         return signals
 
+    def owners(self) -> list[Holder]:
+        """Return who owns a thread."""
+        return [thread.owner for thread in self.threads.values() if thread.owner is not None]
+
     def release(self, holder: Holder) -> None:
         """Make the thread free, if the holder has it. One without records is gone."""
         thread = self.threads.get(holder.key)
