@@ -95,29 +95,37 @@ class PgCheckpointer(BaseCheckpointer):
     ) -> Grant | None:
         """See ``BaseCheckpointer.acquire``. An owner in this process is alive until it releases or abandons."""
         loop, pulse = asyncio.get_running_loop(), self._machinery.pulse
+        held: list[Lease] = []
+
+        def undo() -> None:
+            # The transaction may have come to nothing, or its COMMIT may not have been answered.
+            while held:
+                self.abandon(key, held.pop().epoch)
+                pulse.unclaim(key)
 
         async def work(connection: Connection) -> Grant | None:
+            undo()
             await pulse.until_ready()
             state = await self._claim(connection, key, lease_seconds, create)
             if state is None:
                 return None
             # Held before anything else is awaited: the next claim of this process has to find it held.
-            pulse.hold(key, Lease(state.thread, state.epoch, lease_seconds, Place(state.thread, state.revision)))
-            try:
-                found = await self._reader.stored(connection, key, state, known, is_owned=False)
-            except BaseException:
-                self.abandon(key, state.epoch)
-                raise
-            return Grant(state.epoch, found)
+            held.append(Lease(state.thread, state.epoch, lease_seconds, Place(state.thread, state.revision)))
+            pulse.hold(key, held[-1])
+            return Grant(state.epoch, await self._reader.stored(connection, key, state, known, is_owned=False))
 
         def after(grant: Grant | None) -> None:
+            if grant is None:
+                return
+            pulse.unclaim(key)
             # Nobody is left to release it.
-            if grant is not None and loop.is_closed():
+            if loop.is_closed():
                 self.abandon(key, grant.epoch)
 
-        return await self._run(f'acquire thread "{key.thread}"', work, after)
+        return await self._run(f'acquire thread "{key.thread}"', work, after, undo)
 
     async def _claim(self, connection: Connection, key: ThreadKey, seconds: float, create: bool) -> ThreadState | None:
+        """Take a thread, and leave it claimed in this process: behind a pooler it is not committed yet."""
         pulse = self._machinery.pulse
         while True:
             if pulse.lease(key) is None and pulse.claim(key):
@@ -125,10 +133,13 @@ class PgCheckpointer(BaseCheckpointer):
                     values = (*self._reader.place(key)[:3], False, pulse.life_lock, seconds)
                     extra = (new_id(),) if create else ()
                     row = await connection.fetchrow(self._sql.claim if create else self._sql.take, *values, *extra)
-                    if row is not None:
-                        return rows.state_of(row, key.thread)
-                finally:
+                    taken = None if row is None else rows.state_of(row, key.thread)
+                except BaseException:
                     pulse.unclaim(key)
+                    raise
+                if taken is not None:
+                    return taken
+                pulse.unclaim(key)
             state = await self._reader.find(connection, key)
             if state is not None and state.is_owned:
                 raise ThreadBusyError(key.thread, state.run_id or None)
@@ -373,9 +384,13 @@ class PgCheckpointer(BaseCheckpointer):
         return self._machinery.service.settings.is_pooled
 
     async def _run(
-        self, what: str, work: Callable[[Connection], Awaitable[T]], after: Callable[[T], None] | None = None
+        self,
+        what: str,
+        work: Callable[[Connection], Awaitable[T]],
+        after: Callable[[T], None] | None = None,
+        undo: Callable[[], None] | None = None,
     ) -> T:
-        return await self._machinery.enter().run(what, work, after)
+        return await self._machinery.enter().run(what, work, after, undo)
 
 
 async def _nothing(_: Connection) -> None:

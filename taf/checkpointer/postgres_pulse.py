@@ -27,8 +27,11 @@ from taf.ids import new_id
 POLL_SECONDS = 0.02
 """How often threads are looked at that others own and somebody here watches."""
 
-SLOW_POLL_SECONDS = 0.5
+BACKUP_POLL_SECONDS = 0.035
 """How often own threads are looked at all the same, in case that a notification was lost."""
+
+BACKUP_SECONDS_PER_THREAD = 0.0005
+"""So much longer for each thread, so that thousands of runs cost the server no more than a few."""
 
 RETRY_SECONDS = 0.05
 """After what time a lost session is sought again, at first."""
@@ -62,7 +65,7 @@ class Pulse:
         self._is_closed = False
         # Only the service's thread uses these.
         self._wake, self._has_tried = asyncio.Event(), asyncio.Event()
-        self._renewal_due = self._poll_due = self._slow_due = math.inf
+        self._renewal_due = self._poll_due = self._backup_due = math.inf
         self._notified: set[int] = set()
         self._is_listening = False
 
@@ -141,7 +144,7 @@ class Pulse:
         self._wake.set()
 
     def _poll_soon(self) -> None:
-        self._poll_due = self._slow_due = self._now()
+        self._poll_due = self._backup_due = self._now()
         self._wake.set()
 
     @staticmethod
@@ -185,13 +188,13 @@ class Pulse:
             self.life_lock, self._is_listening = life_lock, True
         connection.add_termination_listener(lambda _: self._wake.set())
         self._has_tried.set()
-        self._renewal_due = self._poll_due = self._slow_due = self._now()  # the leases name the lock of the last one
+        self._renewal_due = self._poll_due = self._backup_due = self._now()  # the leases name the lock of the last one
         while not connection.is_closed():
             await self._sleep()
             if self._now() >= self._renewal_due:
                 await self._renew(connection)
             keys = self._to_look_at()
-            if keys:
+            if keys and self.service is not None and self.service.is_open:
                 await self._look(connection, keys)
         raise ConnectionError("it was closed")
 
@@ -202,7 +205,7 @@ class Pulse:
 
     async def _sleep(self) -> None:
         """Wait until something is due."""
-        polling = min(self._poll_due, self._slow_due) if self.watches else math.inf
+        polling = min(self._poll_due, self._backup_due) if self.watches else math.inf
         seconds = min(self._renewal_due, polling, self._now() + 1.0) - self._now()
         if seconds > 0 and not self._notified:
             with suppress(TimeoutError):
@@ -214,15 +217,15 @@ class Pulse:
         """Return the watched threads whose turn it is."""
         now, watched = self._now(), self.watches.threads()
         notified, self._notified = self._notified, set()
-        is_slow_due, is_due = now >= self._slow_due, now >= self._poll_due
-        if is_slow_due:
-            self._slow_due = now + SLOW_POLL_SECONDS
+        is_backup_due, is_due = now >= self._backup_due, now >= self._poll_due
+        if is_backup_due:
+            self._backup_due = now + max(BACKUP_POLL_SECONDS, BACKUP_SECONDS_PER_THREAD * len(watched))
         if is_due:
             self._poll_due = now + POLL_SECONDS
         # Nobody else writes to a thread that is owned here, so a signal is all that could be new.
         quick = {key for key in watched if not self._is_listening or key not in self._leases}
         told = {self._keys.get(thread) for thread in notified}
-        return [key for key in watched if is_slow_due or key in told or (is_due and key in quick)]
+        return [key for key in watched if is_backup_due or key in told or (is_due and key in quick)]
 
     async def _look(self, connection: Direct, keys: Sequence[ThreadKey]) -> None:
         tenants, threads = ([encode_name(name) for name in names] for names in zip(*keys, strict=True))
@@ -240,6 +243,7 @@ class Pulse:
 
     async def _renew(self, connection: Direct) -> None:
         """Renew all leases, and drop those that were lost."""
+        claims = set(self._claims)  # these may not be committed yet, so that nothing is found here
         held = self.all_leases()
         self._renewal_due = self._now() + min((_period(lease) for _, lease in held), default=math.inf)
         if not held:
@@ -251,7 +255,7 @@ class Pulse:
             rows = await connection.fetch(self._statements.renew, threads, epochs, seconds, self.owner, self.life_lock)
         kept = {(row["id"], row["epoch"]) for row in rows}
         for key, lease in held:
-            if (lease.thread, lease.epoch) not in kept:
+            if (lease.thread, lease.epoch) not in kept and key not in claims:
                 self.drop(key, lease.epoch)
 
 

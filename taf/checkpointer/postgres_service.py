@@ -85,10 +85,16 @@ class Service:
 
     # -- from any thread ---------------------------------------------------------------------------
 
-    async def run(self, what: str, work: Work[T], after: Callable[[T], None] | None = None) -> T:
-        """Have work done, ``after`` it what follows from its result, and return the result."""
+    async def run(
+        self,
+        what: str,
+        work: Work[T],
+        after: Callable[[T], None] | None = None,
+        undo: Callable[[], None] | None = None,
+    ) -> T:
+        """Have work done, ``after`` it what follows from its result, and return the result. ``undo`` if it failed."""
         outcome: Outcome[T] = Outcome(what, asyncio.get_running_loop(), DRIVER_ERRORS)
-        self._post(lambda: self._begin(self._do(outcome, work, after)))
+        self._post(lambda: self._begin(self._do(outcome, work, after, undo)))
         return await outcome.wait()
 
     def post(self, work: Work[Any]) -> None:
@@ -96,6 +102,11 @@ class Service:
         outcome: Outcome[Any] = Outcome("", None, DRIVER_ERRORS)
         with suppress(CheckpointerClosedError):
             self._post(lambda: self._begin(self._do(outcome, work, None)))
+
+    @property
+    def is_open(self) -> bool:
+        """True once the tables are there."""
+        return self._pool is not None
 
     def start(self) -> None:
         """Start the thread, if it does not run yet."""
@@ -162,11 +173,19 @@ class Service:
             self._pool.terminate()
         self.loop.stop()
 
-    async def _do(self, outcome: Outcome[T], work: Work[T], after: Callable[[T], None] | None) -> None:
+    async def _do(
+        self,
+        outcome: Outcome[T],
+        work: Work[T],
+        after: Callable[[T], None] | None,
+        undo: Callable[[], None] | None = None,
+    ) -> None:
         try:
             outcome.result = [await self.attempt(work)]
         except Exception as error:
             outcome.fail(error)
+            if undo is not None:
+                undo()
         if after is not None and outcome.error is None:
             # It tells others only; what it raises must not make a commit look like a failure.
             with suppress(Exception):

@@ -130,13 +130,20 @@ async def test_a_user_who_may_not_make_tables_is_told_so(
 
 
 async def test_a_killed_owner_is_followed_at_once_and_cannot_write(
-    store: PgCheckpointer, other: PgCheckpointer, database: asyncpg.Connection[asyncpg.Record]
+    store: PgCheckpointer,
+    other: PgCheckpointer,
+    database: asyncpg.Connection[asyncpg.Record],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     owner = await Owner.of(store, lease_seconds=3600)
     await owner.step()
     with pytest.raises(ThreadBusyError):
         await Owner.of(other)
 
+    async def never(dsn: str) -> Any:
+        raise ConnectionError("its process is dead")
+
+    monkeypatch.setattr(store._machinery.service, "connect", never)  # pyright: ignore[reportPrivateUsage]
     for pid in await sessions(database):  # as when its process dies: the server lets go of its life-lock
         await database.execute("SELECT pg_terminate_backend($1)", pid)
     heir = await until_acquired(other)

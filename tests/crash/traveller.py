@@ -1,4 +1,4 @@
-"""One of several processes that share a store: it reads calls from its standard input, and answers each when it is done.
+"""One of several processes that share a store: it reads calls from its standard input, and answers each when done.
 
 A call is ``[number, name, arguments]``, an answer ``[number, value]`` or ``[number, null, error, text]``.
 """

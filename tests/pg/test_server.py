@@ -45,7 +45,7 @@ async def test_a_database_is_dropped_while_somebody_is_connected(postgres_server
     name = postgres_server.admin.create_database()
     connection = await asyncpg.connect(postgres_server.dsn(name))
     postgres_server.admin.drop_database(name)
-    with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError, OSError)):
+    with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)):
         await connection.execute("SELECT 1")
     connection.terminate()
     with pytest.raises(asyncpg.InvalidCatalogNameError):
@@ -56,7 +56,7 @@ async def test_backends_of_one_database_are_cut_and_counted(pg_dsn: str, postgre
     connections = [await asyncpg.connect(pg_dsn) for _ in range(2)]
     assert postgres_server.terminate_backends(pg_dsn.rsplit("/", 1)[1]) == 2
     for connection in connections:
-        with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError, OSError)):
+        with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)):
             await connection.execute("SELECT 1")
         connection.terminate()
 

@@ -29,7 +29,6 @@ FINDS = {
     },
     "TestHalfWritten": {
         "test_a_commit_of_which_a_part_cannot_be_stored_leaves_nothing_half_written",
-        "test_what_is_read_is_of_one_moment",
     },
     "TestLosesSignals": {
         "test_a_signal_reaches_the_active_run_only",
