@@ -194,7 +194,7 @@ class Pulse:
             if self._now() >= self._renewal_due:
                 await self._renew(connection)
             keys = self._to_look_at()
-            if keys and self.service is not None and self.service.is_open:
+            if keys:
                 await self._look(connection, keys)
         raise ConnectionError("it was closed")
 
@@ -228,6 +228,8 @@ class Pulse:
         return [key for key in watched if is_backup_due or key in told or (is_due and key in quick)]
 
     async def _look(self, connection: Direct, keys: Sequence[ThreadKey]) -> None:
+        assert self.service is not None
+        await self.service.open()  # nobody may have asked for anything yet
         tenants, threads = ([encode_name(name) for name in names] for names in zip(*keys, strict=True))
         async with AsyncExitStack() as stack:
             if self._settings.is_pooled:

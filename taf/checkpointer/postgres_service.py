@@ -103,11 +103,6 @@ class Service:
         with suppress(CheckpointerClosedError):
             self._post(lambda: self._begin(self._do(outcome, work, None)))
 
-    @property
-    def is_open(self) -> bool:
-        """True once the tables are there."""
-        return self._pool is not None
-
     def start(self) -> None:
         """Start the thread, if it does not run yet."""
         self._post(lambda: None)
@@ -211,7 +206,7 @@ class Service:
             pause = min(pause * 2, 0.5)
 
     async def _attempt(self, work: Work[T]) -> T:
-        pool = self._pool or await self._open()
+        pool = self._pool or await self.open()
         connection = await pool.acquire(timeout=self.settings.attempt_seconds)
         try:
             if not self.settings.is_pooled:
@@ -226,8 +221,8 @@ class Service:
         finally:
             await pool.release(connection, timeout=1.0)
 
-    async def _open(self) -> asyncpg.Pool[asyncpg.Record]:
-        """Make the tables where they are missing, and the pool."""
+    async def open(self) -> asyncpg.Pool[asyncpg.Record]:
+        """Return the pool. At first, make the tables where they are missing."""
         assert self._opening is not None
         async with self._opening:
             if self._pool is None:
