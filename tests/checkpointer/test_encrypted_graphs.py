@@ -18,6 +18,7 @@ from taf.errors import StoreCorruptError
 from taf.state import append
 from tests.crash.journey import CONFIG as JOURNEY
 from tests.crash.journey import Files, build, compiled, go_on
+from tests.places import open_store
 from tests.styles import run
 
 KEYS = Keys(Keys.new())
@@ -49,9 +50,14 @@ def secretive(store: BaseCheckpointer) -> CompiledGraph:
     return graph.compile(store)
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
 async def inner(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[BaseCheckpointer]:
-    async with InMemoryCheckpointer() if request.param == "memory" else SqliteCheckpointer(tmp_path / "t.db") as store:
+    if request.param == "memory":
+        store: BaseCheckpointer = InMemoryCheckpointer()
+    else:
+        place = tmp_path / "t.db" if request.param == "sqlite" else request.getfixturevalue("pg_dsn")
+        store = open_store(str(place))
+    async with store:
         yield store
 
 
