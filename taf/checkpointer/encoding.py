@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Any, TypeAlias, cast
 
+from pydantic_core import PydanticSerializationError, to_json
+
 from taf.checkpointer.changes import ChangeCodec
 from taf.checkpointer.fitting import fitting, texts
 from taf.checkpointer.interrupts import (
@@ -117,8 +119,11 @@ class FactCodec(ChangeCodec):
         if known is not frontier:
             head, tail = self._put_around(task, frontier)
         items: Items = []
-        body = head + dumps(self._ops(ops, items)) + tail
-        if len(body) > SHORT:  # so long that it has bounds to keep, as a whole
+        try:
+            body = head + to_json(self._ops(ops, items)) + tail
+        except PydanticSerializationError:
+            body = None
+        if body is None or len(body) > SHORT:  # with bounds to keep, as a whole
             return self.encode(Stepped(((task.node, task.key, ops),), frontier))[1:]
         return body, dumps(items) if items else None
 

@@ -73,6 +73,8 @@ async def beginning(
     since = ledger.run.edition
     if fact is not None and facts and isinstance(facts[0], Started) and not fact.ops and since.version == spec.version:
         fact = None  # a new pass begins: it says itself under which graph
+    if fact is None and facts and type(facts[-1]) is Started and (not ledger.run.sequence or since == spec.edition):
+        return facts  # it begins at this graph's own places, with nothing left from before
     run = replay(spec.schema, ledger.run, facts if fact is None else (fact, *facts))
     if run.frontier or run.details.joins or run.details.carried:
         inner = None if since == spec.edition else await inner_verdicts(journal, spec, run, ledger.born)

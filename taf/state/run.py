@@ -170,10 +170,10 @@ def _stepped(schema: StateSchema, run: Run, fact: Stepped, values: Values | None
 
 def straight(run: Run, node: str, frontier: tuple[Task, ...], values: Values) -> Run:
     """Return what ``evolve`` returns for a step of one node that led along its edges, from a run with no details."""
-    thread_id, _, status, run_id, sequence, step = run[:6]
-    sequence += 1
-    head = (thread_id, values, status, run_id, sequence, step + 1, node)
-    after: Run = quick_tuple(Run, (*head, frontier, sequence, _LEAVE, (node,), NOTHING, run[12]))
+    thread_id, _, status, run_id, before, step, _, _, _, _, _, details, edition = run
+    now = before + 1
+    fields = (thread_id, values, status, run_id, now, step + 1, node, frontier, now, _LEAVE, (node,), details, edition)
+    after: Run = quick_tuple(Run, fields)
     return after
 
 
