@@ -16,13 +16,13 @@ from typing import Any
 from taf.checkpointer.base import Change, Signal
 from taf.checkpointer.interrupts import encode_partials
 from taf.checkpointer.journal import Ledger
-from taf.errors import InvalidAnswerError, RecursionLimitError, StaleOwnerError, TafError
+from taf.errors import InvalidAnswerError, NothingToResumeError, RecursionLimitError, StaleOwnerError, TafError
 from taf.events import Event
 from taf.graph.config import RunConfig
 from taf.graph.context import AnswerRefused, Context, Question, running_loop
 from taf.graph.context import Pause as LeftToAsk
 from taf.graph.inner import former_keys
-from taf.graph.intake import Call, Intake
+from taf.graph.intake import Answer, Call, Intake
 from taf.graph.partials import event_of
 from taf.graph.plan import Decision, Finish, Pause, ReachLimit, RunNodes, plan, step
 from taf.graph.routing import Routes
@@ -82,6 +82,8 @@ class Engine(StraightAhead):
         self._is_silent = parent is not None or (reader is None and runtime.bus.is_silent)
         self._limit = config.recursion_limit
         self._on_detached = on_detached
+        self._answer: Answer | None = None
+        self._begun = 0
 
     # -- from the door to the rest -----------------------------------------------------------------
 
@@ -95,7 +97,8 @@ class Engine(StraightAhead):
         ledger = self._ledger = await journal.acquire(thread_id, lease_seconds=options.lease_seconds, create=create)
         if ledger is None:
             return None
-        unwatch = _nothing
+        self._answer = call if isinstance(call, Answer) and call.names_one else None
+        unwatch, self._begun = _nothing, ledger.committed
         if self.parent is None:
             unwatch = journal.store.watch(ledger.key, self._on_change, signals_only=True)
         try:
@@ -109,11 +112,21 @@ class Engine(StraightAhead):
             await self._stop_after(left, ledger)
             if not self._has_cancelled or not isinstance(left, asyncio.CancelledError):
                 raise
+            untaken = self._untaken(ledger)
+            if untaken is not None:
+                raise untaken from None
             return ledger.run
         finally:
             unwatch()
             if self._detaching is None:
                 ledger.abandon()
+
+    def _untaken(self, ledger: Ledger) -> NothingToResumeError | None:
+        """Return what to tell the one whose answer was stopped before it was taken, when nothing shows it."""
+        status = ledger.run.status
+        if self._answer is None or ledger.committed != self._begun or status.is_interrupted:
+            return None
+        return NothingToResumeError(ledger.key.thread, status.value)
 
     async def _taken_in(self, call: Call, ledger: Ledger) -> Sequence[Fact]:
         options, journal = self.runtime.options, self.runtime.journal

@@ -121,11 +121,16 @@ class Halting:
             for child in [child for child in self.children if child.is_in_nodes]:
                 await child.detach(self.stop_reason or "stopped")
             await self._write_stop(ledger)
+            error = self._untaken(ledger)
         except Exception as failed:
             error = failed
         finally:
             ledger.abandon()
             self._detached(error)
+
+    def _untaken(self, ledger: Ledger) -> Exception | None:
+        """Return what to tell the one whose answer was stopped before it was taken, when nothing shows it."""
+        raise NotImplementedError
 
     def _detached(self, error: Exception | None) -> None:
         """The run is over though its task is not. ``error`` says why that could not be written."""

@@ -84,6 +84,11 @@ class Answer:
 
     is_accepted: bool = False
 
+    @property
+    def names_one(self) -> bool:
+        """True for an answer to a question or a breakpoint, and not just leave to go on."""
+        return self.answer is not NO_ANSWER or self.interrupt_id is not None
+
 
 class Recover(NamedTuple):
     """Go on with the run whose owner died: with that one only, and only where it is still under way."""
@@ -128,7 +133,7 @@ class Intake:
                 return await self._answer(run, call, run_id, closed)
             return await self._while_it_waits(run, call.input, run_id)
         if isinstance(call, Answer):
-            if run.details.interrupts and (call.answer is not NO_ANSWER or call.interrupt_id is not None):
+            if run.details.interrupts and call.names_one:
                 return await self._answer(run, call, run_id, closed)  # a question outlives an error elsewhere
             await self._refuse_late_answer(run, call, closed)
             if run.status in (ExecutionStatus.IDLE, ExecutionStatus.COMPLETED):

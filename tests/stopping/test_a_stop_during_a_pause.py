@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import Any
+
+import pytest
 
 from taf import AgentState, CompiledGraph, ExecutionStatus, InMemoryCheckpointer, StateGraph
-from taf.checkpointer.base import BaseCheckpointer, Commit, Signal
+from taf.checkpointer.base import BaseCheckpointer, Commit, InterruptRow, Signal
+from taf.errors import NothingToResumeError
 
 CONFIG = {"thread_id": "t"}
 
@@ -102,3 +106,34 @@ async def test_a_run_resumed_inside_a_stream_can_be_stopped_there(store: BaseChe
 
         assert (stopped["ok"], stopped["was_running"], stopped["node"]) == (True, True, "act")
         assert (await again).status is ExecutionStatus.STOPPED
+
+
+class SlowToLookUp(InMemoryCheckpointer):
+    """Keeps whoever looks up the interrupts of a thread waiting, once it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_slow, self.is_asked = False, asyncio.Event()
+
+    async def interrupts(self, *args: Any, **options: Any) -> Sequence[InterruptRow]:
+        if self.is_slow:
+            self.is_asked.set()
+            await asyncio.Event().wait()
+        return await super().interrupts(*args, **options)
+
+
+async def test_an_answer_that_is_stopped_before_it_is_taken_says_so() -> None:
+    store = SlowToLookUp()
+    async with asyncio.timeout(10), guarded(store, []) as app:
+        (record,) = (await app.ainvoke({}, CONFIG)).interrupts
+        await app.astop(CONFIG)  # nobody waits for the answer any more, which it takes a look to find out
+        store.is_slow = True
+        answering = asyncio.create_task(app.aresume(CONFIG, "approve", interrupt_id=record.id))
+        await store.is_asked.wait()
+        store.is_slow = False
+
+        await app.astop(CONFIG)
+
+        with pytest.raises(NothingToResumeError):
+            await answering
+        assert (await app.aget_state(CONFIG)).status is ExecutionStatus.STOPPED
