@@ -142,10 +142,11 @@ class Proxy:
     async def _end(self) -> None:
         if self._listener is not None:
             self._listener.close()
-        others = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in others:
-            task.cancel()
-        await asyncio.gather(*others, return_exceptions=True)
+        while others := asyncio.all_tasks() - {asyncio.current_task()}:  # a client may just have been let in
+            for task in others:
+                task.cancel()
+            await asyncio.gather(*others, return_exceptions=True)
+            await asyncio.sleep(0)  # what was cut is closed one turn later
 
     def fault_of(self, statement: str) -> Fault | None:
         """Count a statement and return the fault that hits it. (For the links.)"""
