@@ -78,7 +78,11 @@ def changed(draw: st.DrawFn, old: Plan) -> tuple[Plan, dict[str, str]]:
 
 
 def walk(plan: Plan, frontier: list[str], arrived: Mapping[Any, set[str]]) -> tuple[list[str], dict[Any, set[str]]]:
-    """Return which letters run, and which joins are half arrived at the end."""
+    """Return which letters run, and which joins starve: half arrived at the end, and never complete before.
+
+    A source that runs again behind a join that was complete leaves it half arrived in any graph.
+    """
+    complete: set[Any] = set()
     waiting = {join: set(there) for join, there in arrived.items()}
     trail: list[str] = []
     while frontier:
@@ -88,11 +92,12 @@ def walk(plan: Plan, frontier: list[str], arrived: Mapping[Any, set[str]]) -> tu
             here = waiting.get(join, set()) | ({*join[:2]} & {*frontier})
             if here == {*join[:2]}:
                 waiting.pop(join, None)
+                complete.add(join)
                 ways.append(join[2])
             elif here:
                 waiting[join] = here
         frontier = list(dict.fromkeys(ways))
-    return trail, waiting
+    return trail, {join: there for join, there in waiting.items() if join not in complete}
 
 
 def joins_of(plan: Plan, run: Any) -> dict[Any, set[str]]:
