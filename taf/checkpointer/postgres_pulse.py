@@ -171,7 +171,7 @@ class Pulse:
                     await self._serve(connection)
                 finally:
                     self.life_lock, self._is_listening = None, False
-                    connection.terminate() if connection.is_closed() else await close(connection)
+                    await close(connection)
             except asyncio.CancelledError:
                 raise
             except Exception as error:  # without this task all leases would end, so nothing at all ends it

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
@@ -71,7 +71,7 @@ class Service:
     """The thread. It starts with the first piece of work, and ends at ``stop``."""
 
     def __init__(
-        self, settings: Settings, tables: dict[str, str], schema: str, session: Callable[[], Awaitable[None]]
+        self, settings: Settings, tables: dict[str, str], schema: str, session: Callable[[], Coroutine[Any, Any, None]]
     ) -> None:
         self.settings, self._tables, self._schema, self._session = settings, tables, schema, session
         self._lock = threading.Lock()
@@ -136,7 +136,7 @@ class Service:
     def _main(self, loop: asyncio.AbstractEventLoop) -> None:
         asyncio.set_event_loop(loop)
         self._opening = asyncio.Lock()
-        session = loop.create_task(self._keep_session())
+        session = loop.create_task(self._session())
         try:
             loop.run_forever()
         finally:
@@ -145,9 +145,6 @@ class Service:
                 loop.run_until_complete(session)
             loop.run_until_complete(loop.shutdown_asyncgens())
             loop.close()
-
-    async def _keep_session(self) -> None:
-        await self._session()
 
     def _begin(self, work: Any) -> None:
         assert self.loop is not None
