@@ -1,12 +1,14 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help bench demo test test-one test-e2e torture lint format types mypy pyright docs clean
+.PHONY: help bench bench-quick bench-parts demo test test-one test-e2e torture lint format types mypy pyright docs clean
 
 # Extra arguments for pytest: make test ARGS="-k stop -x"
 ARGS ?=
 # Quiet twice: errors only.
 PIP_INSTALL := -m pip install -qq --disable-pip-version-check
+# The programs in benchmarks/ that measure taf alone.
+BENCH_PARTS := long_thread storage import_time step encryption
 
 help:
 	@echo "make demo      run the approval example in a fresh environment"
@@ -14,7 +16,8 @@ help:
 	@echo "make test-one  run the tests on the first Python found"
 	@echo "make test-e2e  run the tests behind a real pgbouncer, which it installs"
 	@echo "make torture   run kills, faults and races by the hundred, with fsync (an hour or so)"
-	@echo "make bench     ratios: long threads, storage, import, a step"
+	@echo "make bench     the same work on taf and its peers, side by side (20 minutes; ARGS=... goes to it)"
+	@echo "make bench-quick  a smoke test of that;  make bench-parts measures single things of taf"
 	@echo "make lint      ruff: rules and format;  make format repairs"
 	@echo "make types     mypy and pyright, both strict"
 	@echo "make docs      build the documentation into site/"
@@ -36,6 +39,12 @@ help:
 .venvs/%/.installed: pyproject.toml
 	test -x .venvs/$*/bin/python || "$(PYTHON)" -m venv .venvs/$*
 	.venvs/$*/bin/python $(PIP_INSTALL) -e '.[test]'
+	touch $@
+
+# Python 3.12, since that is what all the peers run on.
+.venvs/bench/.installed: pyproject.toml benchmarks/requirements.txt
+	python="$$(scripts/interpreters.sh 3.12)" && "$$python" -m venv .venvs/bench
+	.venvs/bench/bin/python $(PIP_INSTALL) -r benchmarks/requirements.txt -e .
 	touch $@
 
 # --- what a person runs ---
@@ -73,8 +82,15 @@ torture: override ARGS += -s tests/torture tests/simulation tests/pg tests/check
 torture:
 	$(call run_tests,$$(scripts/interpreters.sh | sed -n 1p))
 
-bench: .venv/.installed
-	for part in long_thread storage import_time step encryption; do .venv/bin/python benchmarks/$$part.py; done
+bench: .venvs/bench/.installed
+	.venvs/bench/bin/python -m compileall -q taf
+	.venvs/bench/bin/python -m benchmarks.benchkit run $(ARGS)
+
+bench-quick: override ARGS += --quick
+bench-quick: bench
+
+bench-parts: .venvs/bench/.installed
+	for part in $(BENCH_PARTS); do .venvs/bench/bin/python benchmarks/$$part.py; done
 
 lint: .venv/.installed-dev
 	.venv/bin/ruff check .

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Print the paths of the usable CPython 3.11, 3.12 and 3.13, one a line and at most one of each.
+# Print the paths of the usable CPython 3.11, 3.12 and 3.13, or of those versions that are given: one a line and at most
+# one of each.
 # Usable: it really runs (a pyenv shim may be on PATH and fail) and can make a virtual environment with pip.
 set -euo pipefail
 
@@ -22,8 +23,12 @@ candidates() {
     printf '%s\n' "$root"/versions/*/bin/"python$1"
 }
 
+versions=("$@")
+if [ "$#" = 0 ]; then
+    versions=(3.11 3.12 3.13)
+fi
 found=0
-for version in 3.11 3.12 3.13; do
+for version in "${versions[@]}"; do
     while IFS= read -r candidate; do
         if path="$(usable "$version" "$candidate")"; then
             echo "$path"
@@ -34,7 +39,7 @@ for version in 3.11 3.12 3.13; do
 done
 
 if [ "$found" = 0 ]; then
-    echo "No usable Python: need CPython 3.11, 3.12 or 3.13, on PATH or under pyenv," \
+    echo "No usable Python: need one of CPython ${versions[*]}, on PATH or under pyenv," \
         "that can make a virtual environment with pip (on Debian: apt install python3-venv)." >&2
     exit 1
 fi

@@ -47,6 +47,10 @@ class Admin:
         """Give any order, of one statement or several."""
         self._order(lambda c: c.execute(statements))
 
+    def fetch_value(self, query: str) -> Any:
+        """Return the one value that a query leads to."""
+        return self._order(lambda c: c.fetchval(query))
+
     def close(self) -> None:
         """Close the connection and end the thread."""
         if self._loop is None or self._thread is None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
@@ -31,11 +31,19 @@ _ALWAYS = ("max_connections=200", "shared_buffers=64MB", "log_min_messages=warni
 class PostgresServer:
     """One cluster in ``folder``; ``start`` may be called again after ``stop``, on the same port and data."""
 
-    def __init__(self, folder: Path, account: Account, binaries: Binaries, *, fsync: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        account: Account,
+        binaries: Binaries,
+        *,
+        fsync: bool = False,
+        settings: Sequence[str] = (),
+    ) -> None:
         self.folder = folder
         self.data_dir = folder / "data"
         self.log = folder / "log"
-        self.fsync = fsync
+        self.fsync, self.settings = fsync, settings
         self.port = free_port()
         self.bin_dir = binaries.folder
         self.admin = Admin(self.dsn)
@@ -69,7 +77,8 @@ class PostgresServer:
         """Start the server and return when it takes connections."""
         if self._process is not None:
             raise RuntimeError("The Postgres server is running already.")
-        settings = (*_ALWAYS, *(() if self.fsync else _FAST), "listen_addresses=127.0.0.1", f"port={self.port}")
+        kept = (*_ALWAYS, *(() if self.fsync else _FAST), *self.settings)
+        settings = (*kept, "listen_addresses=127.0.0.1", f"port={self.port}")
         options = [part for setting in settings for part in ("-c", setting)]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
@@ -136,15 +145,17 @@ class PostgresServer:
 
 
 @contextmanager
-def running_postgres(*, fsync: bool = False) -> Generator[PostgresServer]:
+def running_postgres(*, fsync: bool = False, settings: Sequence[str] = ()) -> Generator[PostgresServer]:
     """Run a new server for the length of a ``with`` block; ``fsync=True`` for what must hold after a power cut.
 
+    ``settings``: more of the server's, as ``name=value``. Another value than here is usual wins.
     Raise PostgresMissingError when there is nothing to start.
     """
     account = server_account()
     # Watched before the first program runs: a killed owner leaves nothing at any moment.
     with watched_folder(account) as folder:
-        server = PostgresServer(folder, account, usable(account, folder / "programs"), fsync=fsync)
+        programs = usable(account, folder / "programs")
+        server = PostgresServer(folder, account, programs, fsync=fsync, settings=settings)
         try:
             server.create()
             _first_start(server)

@@ -1,15 +1,17 @@
-"""The adapter of taf for benchkit (put it at ``benchkit/systems/taf.py``). ``none`` is taf as it comes: in memory."""
+"""taf. Its ``none`` is taf as it comes: the steps are kept in memory, encoded as in any store."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any
 
-from benchkit.protocol import LABEL, Run, System
 from pydantic import BaseModel
 
 from taf import END, START, AgentState, CompiledGraph, InMemoryCheckpointer, Message, Send, StateGraph, append
+
+from ..protocol import LABEL, Run, System
 
 
 class Count(BaseModel):
@@ -52,8 +54,9 @@ def config(thread: str, limit: int = 100) -> dict[str, Any]:
 class Taf(System):
     name = "taf"
     distribution = "taf-graph"
+    source = str(Path(__file__).resolve().parents[3])
     import_line = "from taf import StateGraph"
-    stores = ("none", "memory", "sqlite")
+    stores = ("none", "memory", "sqlite", "postgres")
     synchronous = "FULL"
 
     async def open(self) -> None:
@@ -65,6 +68,11 @@ class Taf(System):
             from taf import SqliteCheckpointer
 
             self.saver = SqliteCheckpointer(self.store.sqlite_path, synchronous=self.synchronous)
+        elif self.store.kind == "postgres":
+            from taf import PgCheckpointer
+
+            self.saver = PgCheckpointer(self.store.pg_url)
+            await self.saver.setup()
 
     async def close(self) -> None:
         for app in self.apps:
