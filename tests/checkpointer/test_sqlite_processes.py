@@ -18,6 +18,7 @@ from taf.checkpointer.base import Change, Signal, ThreadKey
 from taf.checkpointer.sqlite import SqliteCheckpointer
 from taf.errors import StaleOwnerError, ThreadBusyError
 from taf.testing.store.owner import HANG, KEY, Owner, load, until, until_acquired
+from tests.freezing import freeze_aside, thaw
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
@@ -53,8 +54,9 @@ class Process:
             raise CallFailed(answer["error"])
         return answer["value"]
 
-    def send(self, number: int) -> None:
-        self._process.send_signal(number)
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     def end(self) -> int:
         """Let it come to its end, and return its status."""
@@ -150,14 +152,14 @@ async def test_the_dead_are_cleared_away_by_the_next_owner(path: Path) -> None:
     assert not owners(path)
 
 
-async def test_a_thawed_owner_is_refused(store: SqliteCheckpointer, peer: Process) -> None:
+async def test_a_thawed_owner_is_refused(store: SqliteCheckpointer, peer: Process, path: Path) -> None:
     epoch, head = await peer.call("acquire", lease_seconds=0.3)
     await peer.call("append", epoch=epoch, head=head)
 
-    peer.send(signal.SIGSTOP)
+    freeze_aside(peer.pid, str(path))
     owner = await until_acquired(store)
     await owner.step()
-    peer.send(signal.SIGCONT)
+    thaw(peer.pid)
 
     for stale_head in (1, 2):
         with pytest.raises(CallFailed, match="StaleOwnerError"):

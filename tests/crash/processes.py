@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
+
+from tests.freezing import freeze_aside, thaw
 
 ROOT = Path(__file__).parent.parent.parent
 HANG = 30
@@ -23,8 +24,8 @@ class CallFailed(Exception):
 class Process:
     """One traveller. Its calls may be made side by side."""
 
-    def __init__(self, process: asyncio.subprocess.Process, folder: Path, name: str) -> None:
-        self.name, self._process, self._folder = name, process, folder
+    def __init__(self, process: asyncio.subprocess.Process, folder: Path, name: str, place: str) -> None:
+        self.name, self._process, self._folder, self._place = name, process, folder, place
         self._answers: dict[int, asyncio.Future[Any]] = {}
         self._reading = asyncio.create_task(self._read())
 
@@ -50,10 +51,10 @@ class Process:
             return await answer
 
     def freeze(self) -> None:
-        self._process.send_signal(signal.SIGSTOP)
+        freeze_aside(self._process.pid, self._place)
 
     def thaw(self) -> None:
-        self._process.send_signal(signal.SIGCONT)
+        thaw(self._process.pid)
 
     async def kill(self) -> None:
         if self._process.returncode is None:
@@ -90,6 +91,6 @@ async def processes(folder: Path, place: str, *names: str, lease_seconds: float 
                 cwd=ROOT,
                 env={**os.environ, "PYTHONPATH": str(ROOT)},
             )
-            found.append(Process(process, folder, name))
+            found.append(Process(process, folder, name, place))
             stack.push_async_callback(found[-1].kill)
         yield found

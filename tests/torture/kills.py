@@ -10,13 +10,13 @@ import asyncio
 import mmap
 import os
 import random
-import signal
 import sys
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from taf.errors import StaleOwnerError, ThreadBusyError
+from tests.freezing import freeze, thaw
 from tests.torture.audit import Audit
 from tests.torture.form import percentile
 from tests.torture.herd import end_all, fork, kill, report, wait
@@ -133,7 +133,7 @@ class Torture:
 
     def torment(self, one: Worker, deaths: int) -> None:
         if one.lease == SHORT and self.stops < self.most_stops and random.random() < 0.8:
-            os.kill(one.pid, signal.SIGSTOP)
+            freeze(one.pid)
             self.log.write("stop", "", one.pid)
             self.frozen[one] = time.monotonic() + random.uniform(1.2, 2.0) * SHORT
             self.stops += 1
@@ -159,7 +159,7 @@ class Torture:
                 self.end(one)
             else:
                 self.held[one.slot] = 0  # until it has another thread, so that it comes to write what it had
-                os.kill(one.pid, signal.SIGCONT)
+                thaw(one.pid)
             self.log.write("thaw", "", one.pid)
 
 

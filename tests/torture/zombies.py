@@ -9,16 +9,14 @@ import asyncio
 import mmap
 import os
 import random
-import signal
-import sqlite3
 import sys
 import time
 from collections.abc import Callable, Generator
-from contextlib import closing
 from pathlib import Path
 from typing import Any, Literal
 
 from taf.errors import StaleOwnerError, ThreadBusyError
+from tests.freezing import freeze_aside, thaw
 from tests.torture.audit import Audit
 from tests.torture.herd import end_all, fork, kill, report
 from tests.torture.log import Log
@@ -37,6 +35,7 @@ class Round:
     def __init__(self, place: str, log: Log, number: int) -> None:
         self.place, self.log, self.thread = place, log, f"r{number}"
         self.held = mmap.mmap(-1, 3)  # shared: who has the thread
+        self.has_held = mmap.mmap(-1, 3)  # shared: who has had it, be it for less time than there is between two looks
         self.is_ending = mmap.mmap(-1, 1)
         self.children = list[int]()
 
@@ -46,6 +45,7 @@ class Round:
         def count(more: int) -> None:
             if more:
                 self.held[part] = more > 0
+                self.has_held[part] = 1
 
         async def work() -> None:
             random.seed(os.getpid())
@@ -65,15 +65,23 @@ class Round:
         self.children.append(fork(work))
         return self.children[-1]
 
+    def note_ends(self) -> None:
+        """Forget who has ended. Raise for one that failed: whoever waits for what it should do would wait for ever."""
+        for child in list(self.children):
+            ended, status = os.waitpid(child, os.WNOHANG)
+            if ended:
+                self.children.remove(child)
+                assert status == 0, f"a process of {self.thread} ended with {status}"
+
     def freeze(self, zombie: int) -> Generator[Condition, None, None]:
         """Stop a process at some moment at which it has the thread, and not all of a SQLite database."""
         while True:
             yield lambda: self.held[ZOMBIE]
             time.sleep(random.uniform(0, 0.05))
-            os.kill(zombie, signal.SIGSTOP)
-            if self.held[ZOMBIE] and not is_locked(self.place):
+            freeze_aside(zombie, self.place)
+            if self.held[ZOMBIE]:
                 return
-            os.kill(zombie, signal.SIGCONT)
+            thaw(zombie)
 
     def play(self) -> Generator[Condition, None, None]:
         zombie = self.own(ZOMBIE)
@@ -82,44 +90,18 @@ class Round:
         yield lambda: self.held[SUCCESSOR]
         time.sleep(random.uniform(0, 0.05))
         kill(successor)
+        self.children.remove(successor)
         self.is_ending[0] = 1
         first = random.choice(["zombie", "third"])
         if first == "zombie":
-            os.kill(zombie, signal.SIGCONT)
-        third = self.own(THIRD)
+            thaw(zombie)
+        self.own(THIRD)
         if first == "third":
             if random.random() < 0.5:
-                yield lambda: self.held[THIRD]
-            os.kill(zombie, signal.SIGCONT)
-        for child in (third, zombie):
-            yield from _ended(child)
-        self.children.clear()
+                yield lambda: self.has_held[THIRD]
+            thaw(zombie)
+        yield lambda: not self.children
         self.log.write("round", self.thread, first)
-
-
-def is_locked(place: str) -> bool:
-    """Say whether nobody else could write: who is frozen in a transaction on SQLite keeps the only write lock."""
-    if place.startswith("postgresql:"):
-        return False
-    with closing(sqlite3.connect(place, timeout=1, isolation_level=None)) as connection:
-        try:
-            connection.execute("BEGIN IMMEDIATE")
-        except sqlite3.OperationalError:
-            return True
-        return False
-
-
-def _ended(child: int) -> Generator[Condition, None, None]:
-    status = list[int]()
-
-    def look() -> bool:
-        found, how = os.waitpid(child, os.WNOHANG)
-        if found:
-            status.append(how)
-        return bool(status)
-
-    yield look
-    assert status == [0], f"{child} ended with {status}"
 
 
 def play(rounds: list[Round]) -> None:
@@ -132,6 +114,7 @@ def play(rounds: list[Round]) -> None:
                 playing.append((one, one.play(), lambda: True, time.monotonic()))
             for entry in list(playing):
                 one, course, condition, began = entry
+                one.note_ends()
                 assert time.monotonic() - began < HANG, f"{one.thread} does not end"
                 if condition():
                     playing.remove(entry)
