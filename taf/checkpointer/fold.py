@@ -58,11 +58,18 @@ class Reading:
             raise StoreCorruptError(thread_id, record.sequence, error) from error
 
     def fact_to_show(self, thread_id: str, record: Record) -> Fact:
-        """Return a fact of the past; what does not fit the model any more is shown as plain values."""
+        """Return a fact of the past; what does not fit the model any more is shown as plain values.
+
+        Raise ``StoreCorruptError``.
+        """
         try:
             return self.fact(thread_id, record)
         except Mismatch:
+            pass
+        try:
             return self.fact(thread_id, record, is_typed=False)
+        except Mismatch as error:  # it fits no model
+            raise StoreCorruptError(thread_id, record.sequence, error) from error
 
     def start(self, thread_id: str, stored: Stored) -> Fold:
         """Begin with a thread's snapshot, or with nothing."""

@@ -87,13 +87,22 @@ def encode_signal(signal: Signal, mark: int) -> bytes:
 
 
 def signals_of(stored: Sequence[bytes], run_id: str) -> tuple[Signal, ...]:
-    """Return the signals of one run, oldest first."""
-    found: list[Signal] = []
-    for one in stored:
-        kind, of_run, body, _ = loads(one[8:])
-        if of_run == run_id:
-            found.append(Signal(kind, of_run, bytes.fromhex(body), int.from_bytes(one[:8])))
-    return tuple(found)
+    """Return the signals of one run, oldest first.
+
+    What cannot be read is passed over: the commit that it comes with was made, and must not look like a failure.
+    """
+    found = (_signal_of(one) for one in stored)
+    return tuple(signal for signal in found if signal is not None and signal.run_id == run_id)
+
+
+def _signal_of(stored: bytes) -> Signal | None:
+    try:
+        kind, run_id, body, _ = loads(stored[8:])
+        if type(kind) is str and type(run_id) is str:
+            return Signal(kind, run_id, bytes.fromhex(body), int.from_bytes(stored[:8]))
+    except (ValueError, TypeError):
+        pass
+    return None
 
 
 _OWNED = """(t.owner IS NOT NULL AND t.lease_until > clock_timestamp() AND (t.life_lock IS NULL

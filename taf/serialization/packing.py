@@ -24,6 +24,9 @@ from taf.errors import NotStorableError
 MAX_DEPTH = 64
 """Deepest nesting of a stored value. pydantic encodes some 200 levels but cannot decode them."""
 
+MAX_DIGITS = 10_000
+"""How many digits a Decimal may have, written out: a few characters can name a number that no memory holds."""
+
 Path = tuple[str | int, ...]
 Mark = tuple[Path, str]
 
@@ -82,6 +85,22 @@ def _load_zone(key: str | None, name: str = "", *offset: int) -> tzinfo:
     return ZoneInfo(key)
 
 
+# -- numbers ---------------------------------------------------------------------------------------
+
+
+def _bounded(value: Decimal) -> Decimal:
+    """Return a number that is not so long or so large that it would take for ever to make a whole number of it."""
+    if value.is_finite() and max(abs(value.adjusted()), abs(int(value.as_tuple().exponent))) > MAX_DIGITS:
+        raise ValueError(f"it is a Decimal of more than {MAX_DIGITS:,} digits, written out.")
+    return value
+
+
+def _load_decimal(text: str) -> Decimal:
+    if len(text) > 2 * MAX_DIGITS:
+        raise ValueError(f"a Decimal has {len(text):,} characters")
+    return _bounded(Decimal(text))
+
+
 # -- values of a closed list of types --------------------------------------------------------------
 
 SCALARS: dict[type, tuple[str, Callable[[Any], Any], type, Callable[[Any], Any]]] = {
@@ -90,7 +109,7 @@ SCALARS: dict[type, tuple[str, Callable[[Any], Any], type, Callable[[Any], Any]]
     date: ("date", date.isoformat, str, date.fromisoformat),
     time: ("time", _dump_time, list, _load_time),
     timedelta: ("timedelta", lambda v: [v.days, v.seconds, v.microseconds], list, lambda v: timedelta(*v)),
-    Decimal: ("decimal", str, str, Decimal),
+    Decimal: ("decimal", lambda v: str(_bounded(v)), str, _load_decimal),
     UUID: ("uuid", str, str, UUID),
 }
 _SEQUENCES: dict[type, str] = {tuple: "tuple", set: "set", frozenset: "frozenset"}

@@ -74,7 +74,7 @@ def loads(data: bytes) -> Any:
 def _load_surrogates(data: bytes) -> Any:
     """Read JSON with escaped lone surrogates, as deep as the fast decoder would."""
     try:
-        found = json.loads(data)
+        found = json.loads(data.decode())  # as bytes it would guess at other encodings, and load them
     except RecursionError:
         raise ValueError("the JSON is nested too deep") from None
     level, depth = [found], 0

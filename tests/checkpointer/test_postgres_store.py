@@ -300,3 +300,18 @@ async def test_names_of_any_text_are_listed_in_the_order_of_their_code_points(st
         await (await Owner.of(store, ThreadKey("t\x00", name))).step(is_release=True)
 
     assert [row.thread_id for row in await store.threads("t\x00")] == sorted(names)
+
+
+async def test_a_signal_that_cannot_be_read_does_not_make_a_commit_look_like_a_failure(
+    store: PgCheckpointer, database: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    owner = await Owner.of(store)
+    await owner.step()
+    assert await store.signal(KEY, Signal("stop", RUN))
+    bad = [
+        bytes(8) + body for body in (b"7", b"[1]", b'["stop", "run-1", 7, 1]', b'[["stop"], 5, "", 1]', b"\xff", b"")
+    ]
+    await database.execute("UPDATE taf.threads SET signals = $1::bytea[] || signals || $1::bytea[]", bad)
+
+    assert [signal.kind for signal in await owner.step()] == ["stop"]
+    assert len(await store.read(KEY)) == 2

@@ -181,6 +181,9 @@ def test_marks_that_do_not_fit_give_a_value_error_and_nothing_else(value: Any, m
         ([], "datetime"),
         ([10**9, 0, 0], "timedelta"),
         ("1e999999999999999999999", "decimal"),
+        ("1E+99999999", "decimal"),  # a field of whole numbers would write it out
+        ("1E-99999999", "decimal"),
+        ("9" * 30_000, "decimal"),
         ("QQ", "bytes"),
         (5, "uuid"),
         ([[1, 2, 3]], "dict"),
@@ -208,3 +211,14 @@ def test_marking_one_value_again_and_again_takes_no_time() -> None:
 
 def test_equal_decimals_are_told_apart() -> None:
     assert str(through(Decimal("1.00"))) == "1.00"
+
+
+@pytest.mark.parametrize("text", ["1E+10000", "-1E-10000", "9" * 10_000, "0E+9999", "NaN", "Infinity"])
+def test_a_decimal_of_many_digits_is_kept(text: str) -> None:
+    assert str(through(Decimal(text))) == text
+
+
+@pytest.mark.parametrize("text", ["1E+10001", "1E-10001", "9" * 10_002, "0E-10001"])
+def test_a_decimal_that_nobody_could_write_out_is_refused(text: str) -> None:
+    with pytest.raises(NotStorableError, match="more than 10,000 digits"):
+        pack(Decimal(text))

@@ -24,6 +24,13 @@ def test_plain_values_come_back(value: Any) -> None:
     assert loads(dumps(value)) == value
 
 
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16", "utf-32-be", "utf-8-sig"])
+def test_text_in_another_encoding_is_refused(encoding: str) -> None:
+    """Also behind an escape, which takes them to the slow decoder: that one would guess, and load what it guessed."""
+    with pytest.raises(ValueError, match=r"."):
+        loads('["a"]'.encode(encoding) + b"\\ud800")
+
+
 @pytest.mark.parametrize("text", ["\x00", "\ud800", "\udfff\ud800", "a\ud83d", "\\ud800", "😀\ud800"], ids=ascii)
 def test_text_that_no_encoder_likes_comes_back(text: str) -> None:
     assert loads(dumps({text: [text]})) == {text: [text]}
