@@ -1,10 +1,12 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help bench bench-quick bench-parts demo test test-one test-e2e torture lint format types mypy pyright docs clean
+.PHONY: help bench bench-quick bench-parts demo test test-one test-e2e torture fuzz lint format types mypy pyright docs clean
 
 # Extra arguments for pytest: make test ARGS="-k stop -x"
 ARGS ?=
+# How long make fuzz takes.
+FUZZ_SECONDS ?= 600
 # Quiet twice: errors only.
 PIP_INSTALL := -m pip install -qq --disable-pip-version-check
 # The programs in benchmarks/ that measure taf alone.
@@ -14,8 +16,9 @@ help:
 	@echo "make demo      run the approval example in a fresh environment"
 	@echo "make test      run the tests on every Python found (ARGS=... goes to pytest)"
 	@echo "make test-one  run the tests on the first Python found"
-	@echo "make test-e2e  run the tests behind a real pgbouncer, which it installs"
-	@echo "make torture   run kills, faults and races by the hundred, with fsync (an hour or so)"
+	@echo "make test-e2e  run the tests behind a real pgbouncer, which it installs, and on disks that are really full"
+	@echo "make torture   run kills, faults and races by the hundred, with fsync, and fuzz (an hour or so)"
+	@echo "make fuzz      fuzz the decoders by coverage, for FUZZ_SECONDS=600"
 	@echo "make bench     the same work on taf and its peers, side by side (20 minutes; ARGS=... goes to it)"
 	@echo "make bench-quick  a smoke test of that;  make bench-parts measures single things of taf"
 	@echo "make lint      ruff: rules and format;  make format repairs"
@@ -78,9 +81,17 @@ test-e2e:
 
 # -s: each part prints its counts.
 torture: export TAF_TORTURE = 1
-torture: override ARGS += -s tests/torture tests/simulation tests/pg tests/checkpointer
+torture: override ARGS += -s -m 'e2e or not e2e' tests/torture tests/disk tests/simulation tests/pg tests/checkpointer
 torture:
+	@scripts/pgbouncer.sh
 	$(call run_tests,$$(scripts/interpreters.sh | sed -n 1p))
+	@$(MAKE) --no-print-directory fuzz
+
+# What is worth keeping stays in .fuzz, and the next time begins with it.
+fuzz:
+	@python="$$(scripts/interpreters.sh | sed -n 1p)"; test -x .venvs/fuzz/bin/python || "$$python" -m venv .venvs/fuzz
+	@.venvs/fuzz/bin/python $(PIP_INSTALL) -e '.[test,fuzz]'
+	.venvs/fuzz/bin/python -m tests.fuzz .fuzz $(FUZZ_SECONDS)
 
 bench: .venvs/bench/.installed
 	.venvs/bench/bin/python -m compileall -q taf
@@ -109,5 +120,5 @@ docs: .venv/.installed-dev
 	.venv/bin/mkdocs build --strict
 
 clean:
-	rm -rf .venv .venvs .demo site dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venvs .demo .fuzz site dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

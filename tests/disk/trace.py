@@ -1,6 +1,6 @@
 """What SQLite wrote, in order, and what a power cut at any moment can leave of it.
 
-What was synced is there. Of all else any subset is, sector by sector, and the last one may be torn: the operating system
+What was synced is there. Of all else any subset is, sector by sector, and the last may be torn: the operating system
 and the drive write in whatever order they like. Names are like that too, until their folder is synced.
 """
 
@@ -10,6 +10,7 @@ import os
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 from typing import Any, Literal, NamedTuple
@@ -145,7 +146,7 @@ def _sectors(op: Op, chance: Random) -> Sequence[tuple[int, bytes]]:
     if chance.random() < 0.1:
         cuts.add(chance.randrange(op.at, end))
     places = [*sorted(cuts), end]
-    return [(a, op.data[a - op.at : b - op.at]) for a, b in zip(places, places[1:], strict=False)]
+    return [(a, op.data[a - op.at : b - op.at]) for a, b in pairwise(places)]
 
 
 def _put(content: bytearray, at: int, piece: bytes) -> None:

@@ -21,9 +21,12 @@ def sized(short: int, full: int) -> int:
     return full if IS_TORTURE else short
 
 
-def run(module: str, *arguments: object, folder: str = "torture") -> dict[str, Any]:
-    """Run a program of a folder of the tests, show the line of counts that it prints, and return them."""
-    command = [sys.executable, "-W", "error", "-m", f"tests.{folder}.{module}", *map(str, arguments)]
+def run(module: str, *arguments: object, folder: str = "torture", by: Sequence[str] = ()) -> dict[str, Any]:
+    """Run a program of a folder of the tests, show the line of counts that it prints, and return them.
+
+    ``by`` is a command that runs it.
+    """
+    command = [*by, sys.executable, "-W", "error", "-m", f"tests.{folder}.{module}", *map(str, arguments)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=HANG, check=False)
     assert done.returncode == 0, done.stderr[-4000:]
     assert not done.stderr, done.stderr[-4000:]
