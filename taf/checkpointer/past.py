@@ -29,11 +29,19 @@ class Moment(NamedTuple):
 
     @property
     def run(self) -> Run:
-        """The thread, in the types of its state model. Raise ``GraphChangedError`` where it does not fit them."""
+        """The thread, in the types of its state model.
+
+        Raise ``GraphChangedError`` where it does not fit them, ``StoreCorruptError``.
+        """
+        thread_id = self.fold.run.thread_id
         try:
             return self.fold.shown().run
         except Mismatch as error:
-            raise changed(self.fold.run.thread_id, error) from error
+            raise changed(thread_id, error) from error
+        except TafError:
+            raise
+        except Exception as error:  # of an older version, so that not all of it has been looked at
+            raise StoreCorruptError(thread_id, self.record.sequence, error) from error
 
     @property
     def is_checkpoint(self) -> bool:
