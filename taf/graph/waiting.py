@@ -24,8 +24,10 @@ async def moves(store: BaseCheckpointer, key: ThreadKey) -> AsyncGenerator[None,
     try:
         while True:
             yield
+            # Not wait_for: before Python 3.12 it forgets a cancellation that comes together with what it waits for.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(moved.wait(), POLL_SECONDS)
+                async with asyncio.timeout(POLL_SECONDS):
+                    await moved.wait()
             moved.clear()
     finally:
         unwatch()
