@@ -1,4 +1,8 @@
-"""The command line: ``taf check-upgrade`` says, before a graph is deployed, which threads it could not go on with."""
+"""The command line.
+
+``taf check-upgrade`` says, before a graph is deployed, which threads it could not go on with. ``taf acp`` serves a
+graph as an agent.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ import importlib
 import json
 import sys
 from collections import Counter
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -43,14 +47,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command. Return 0 when all is well, 1 when a thread cannot go on, 2 for a wrong call."""
     parsed = _parser().parse_args(arguments)
     try:
-        app = load_app(parsed.graph)
-        findings = asyncio.run(_check(app, parsed))
-    except UsageError as error:
+        run: Callable[[argparse.Namespace], int] = parsed.run
+        return run(parsed)
+    except (UsageError, TafError) as error:
         print(f"taf: {error}", file=sys.stderr)
         return 2
-    except TafError as error:
-        print(f"taf: {error}", file=sys.stderr)
-        return 2
+
+
+def _check_upgrade(parsed: argparse.Namespace) -> int:
+    app = load_app(parsed.graph)
+    findings = asyncio.run(_check(app, parsed))
     lost = [finding for finding in findings if finding.fit is Fit.IMPOSSIBLE]
     counts = Counter(finding.fit for finding in findings)
     print(_as_json(lost, counts) if parsed.json else _as_text(lost, counts))
@@ -72,7 +78,40 @@ def _parser() -> argparse.ArgumentParser:
     where.add_argument("--dsn", help="the database of a PgCheckpointer")
     check.add_argument("--tenant", default=None, help="whose threads (default: the compiled graph's)")
     check.add_argument("--json", action="store_true", help="print one JSON object")
+    check.set_defaults(run=_check_upgrade)
+    _add_acp(commands)
     return parser
+
+
+def _add_acp(commands: Any) -> None:
+    acp = commands.add_parser(
+        "acp",
+        help="serve a graph as an agent of the Agent Client Protocol, over stdin and stdout",
+        description="Serve a graph to the client that started this process. A session is a thread of the graph's "
+        "checkpointer. Needs the extra: pip install 'taf-graph[acp]'.",
+    )
+    acp.add_argument("graph", help="module:name of a StateGraph, a compiled graph, or a function that returns one")
+    acp.add_argument("--name", default=None, help="what clients show (default: the compiled graph's name)")
+    acp.add_argument("--deadline", type=float, default=240.0, metavar="SECONDS", help="to answer a question (240)")
+    acp.set_defaults(run=_serve_acp)
+
+
+def _serve_acp(parsed: argparse.Namespace) -> int:
+    try:
+        from taf.acp import GraphAgent, serve
+        from taf.acp.stdio import Channel
+    except ImportError as error:
+        raise UsageError(f"taf.acp could not be loaded, pip install 'taf-graph[acp]' brings it: {error}") from error
+    channel = Channel()  # before the graph is loaded, as its module may print
+    app = load_app(parsed.graph)
+
+    async def run() -> None:
+        agent = GraphAgent(app, name=parsed.name, deadline=parsed.deadline)
+        async with app.checkpointer, app:
+            await serve(agent, channel)
+
+    asyncio.run(run())
+    return 0
 
 
 def load_app(name: str) -> CompiledGraph:
