@@ -9,8 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 import weakref
-from collections.abc import Awaitable, Callable, Sequence
-from itertools import count
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from taf.checkpointer import postgres_rows as rows
@@ -37,7 +36,7 @@ from taf.checkpointer.postgres_pulse import Lease
 from taf.checkpointer.postgres_reads import Reader, knows
 from taf.checkpointer.postgres_rows import ThreadState, encode_name
 from taf.checkpointer.postgres_schema import checked_name
-from taf.checkpointer.postgres_service import Connection, Settings
+from taf.checkpointer.postgres_service import Connection, Settings, Work
 from taf.checkpointer.watches import Place
 from taf.errors import ConfigError, StaleOwnerError, ThreadBusyError
 from taf.ids import new_id
@@ -103,7 +102,7 @@ class PgCheckpointer(BaseCheckpointer):
                 self.abandon(key, held.pop().epoch)
                 pulse.unclaim(key)
 
-        async def work(connection: Connection) -> Grant | None:
+        async def work(connection: Connection, _: int) -> Grant | None:
             undo()
             await pulse.until_ready()
             state = await self._claim(connection, key, lease_seconds, create)
@@ -160,15 +159,12 @@ class PgCheckpointer(BaseCheckpointer):
         key, pulse = commit.key, self._machinery.pulse
         mark = random.getrandbits(62)
         lease = pulse.lease(key, commit.epoch)
-        is_first = True
 
-        async def work(connection: Connection) -> tuple[int, Sequence[Signal]]:
-            nonlocal is_first
+        async def work(connection: Connection, attempt: int) -> tuple[int, Sequence[Signal]]:
             if lease is None:
                 raise StaleOwnerError(key.thread, commit.epoch)
             # A first attempt may have been made though its answer was lost, and the lease with it.
-            made = None if is_first else await self._made(connection, lease, commit, mark)
-            is_first = False
+            made = await self._made(connection, lease, commit, mark) if attempt else None
             if made is not None:
                 return made
             if pulse.lease(key, commit.epoch) is not lease:
@@ -226,15 +222,13 @@ class PgCheckpointer(BaseCheckpointer):
         """See ``BaseCheckpointer.signal``."""
         pulse, names = self._machinery.pulse, self._reader.place(key)[:2]
 
-        stored, is_first = rows.encode_signal(signal, random.getrandbits(62)), True
+        stored = rows.encode_signal(signal, random.getrandbits(62))
 
-        async def work(connection: Connection) -> tuple[Place, Change] | None:
-            nonlocal is_first
+        async def work(connection: Connection, attempt: int) -> tuple[Place, Change] | None:
             row = None
-            if not is_first:  # it may have been left though the answer was lost
+            if attempt:  # it may have been left though the answer was lost
                 found = await connection.fetchrow(self._sql.look, [names[0]], [names[1]])
                 row = found if found is not None and any(one.endswith(stored) for one in found["signals"]) else None
-            is_first = False
             if row is None:
                 who = encode_name(signal.run_id)
                 row = await connection.fetchrow(self._sql.signal, *self._reader.place(key), who, stored, pulse.channel)
@@ -254,7 +248,7 @@ class PgCheckpointer(BaseCheckpointer):
         """See ``BaseCheckpointer.delete``. Raise ``ThreadBusyError`` while a live owner has the thread."""
         before: list[ThreadState] = []
 
-        async def work(connection: Connection) -> bool:
+        async def work(connection: Connection, _: int) -> bool:
             state = await self._reader.find(connection, key)
             if state is not None and not state.is_owned:
                 before.append(state)
@@ -270,15 +264,14 @@ class PgCheckpointer(BaseCheckpointer):
 
     async def prune(self, cut: Cut) -> bool:
         """See ``BaseCheckpointer.prune``."""
-        key, sql, attempts = cut.key, self._sql, count()
+        key, sql = cut.key, self._sql
 
-        async def work(connection: Connection) -> bool:
-            is_first = next(attempts) == 0
+        async def work(connection: Connection, attempt: int) -> bool:
             async with connection.transaction():
                 place = (*self._reader.place(key), cut.expected, cut.base.sequence, cut.born)
                 thread = await connection.fetchval(sql.cut, *place)
                 if thread is None:
-                    return not is_first and await self._is_cut(connection, cut)
+                    return attempt > 0 and await self._is_cut(connection, cut)
                 await connection.execute(sql.cut_snapshots, thread)
                 await connection.execute(sql.cut_records, thread, cut.base.sequence)
                 await connection.execute(sql.cut_interrupts, thread, [encode_name(one) for one in cut.interrupts])
@@ -304,7 +297,7 @@ class PgCheckpointer(BaseCheckpointer):
     async def load(self, key: ThreadKey, known: Known | None = None) -> Stored | None:
         """See ``BaseCheckpointer.load``."""
 
-        async def work(connection: Connection) -> Stored | None:
+        async def work(connection: Connection, _: int) -> Stored | None:
             if not self._is_pooled:  # one statement is enough where nothing is new
                 state = await self._reader.find(connection, key)
                 if state is None or not state.head:
@@ -321,7 +314,7 @@ class PgCheckpointer(BaseCheckpointer):
     async def read(self, key: ThreadKey, after: int = 0, limit: int = 1000) -> Sequence[Record]:
         """See ``BaseCheckpointer.read``."""
 
-        async def work(connection: Connection) -> Sequence[Record]:
+        async def work(connection: Connection, _: int) -> Sequence[Record]:
             state = await self._reader.find(connection, key)
             if state is None:
                 return ()
@@ -332,7 +325,7 @@ class PgCheckpointer(BaseCheckpointer):
     async def base(self, key: ThreadKey) -> Snapshot | None:
         """See ``BaseCheckpointer.base``."""
 
-        async def work(connection: Connection) -> Snapshot | None:
+        async def work(connection: Connection, _: int) -> Snapshot | None:
             state = await self._reader.find(connection, key)
             return None if state is None else await self._reader.snapshot(connection, state.thread, is_base=True)
 
@@ -343,7 +336,7 @@ class PgCheckpointer(BaseCheckpointer):
     ) -> Sequence[InterruptRow]:
         """See ``BaseCheckpointer.interrupts``."""
 
-        async def work(connection: Connection) -> Sequence[InterruptRow]:
+        async def work(connection: Connection, _: int) -> Sequence[InterruptRow]:
             state = None if key is None else await self._reader.find(connection, key)
             if key is not None and state is None:
                 return ()
@@ -358,7 +351,7 @@ class PgCheckpointer(BaseCheckpointer):
         """See ``BaseCheckpointer.threads``."""
         statement, values = self._sql.threads(tenant, listing, after, max(limit, 0))
 
-        async def work(connection: Connection) -> Sequence[ThreadRow]:
+        async def work(connection: Connection, _: int) -> Sequence[ThreadRow]:
             return [rows.listed(row, listing) for row in await connection.fetch(statement, *values)]
 
         return await self._run("list threads", work)
@@ -386,12 +379,12 @@ class PgCheckpointer(BaseCheckpointer):
     async def _run(
         self,
         what: str,
-        work: Callable[[Connection], Awaitable[T]],
+        work: Work[T],
         after: Callable[[T], None] | None = None,
         undo: Callable[[], None] | None = None,
     ) -> T:
         return await self._machinery.enter().run(what, work, after, undo)
 
 
-async def _nothing(_: Connection) -> None:
+async def _nothing(_: Connection, __: int) -> None:
     """Whoever opens a connection has made the tables."""

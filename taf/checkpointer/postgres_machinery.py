@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 from taf.checkpointer.postgres_pulse import Lease, Pulse
 from taf.checkpointer.postgres_rows import Statements
-from taf.checkpointer.postgres_service import Connection, Service, Settings
+from taf.checkpointer.postgres_service import Service, Settings, Work
 from taf.errors import CheckpointerError
 
 
@@ -44,7 +43,7 @@ class Machinery:
             self.pulse.drop(key, lease.epoch)
             await self.service.attempt(self.releasing(lease))
 
-    def releasing(self, lease: Lease) -> Callable[[Connection], Awaitable[Any]]:
+    def releasing(self, lease: Lease) -> Work[Any]:
         """Return the work that gives a thread back."""
         values = (lease.thread, lease.epoch, self.pulse.owner)
-        return lambda connection: connection.execute(self.statements.release, *values)
+        return lambda connection, _: connection.execute(self.statements.release, *values)

@@ -27,7 +27,7 @@ from taf.ids import new_id
 POLL_SECONDS = 0.02
 """How often threads are looked at that others own and somebody here watches."""
 
-BACKUP_POLL_SECONDS = 0.035
+BACKUP_POLL_SECONDS = 0.025
 """How often own threads are looked at all the same, in case that a notification was lost."""
 
 BACKUP_SECONDS_PER_THREAD = 0.0005
@@ -205,7 +205,10 @@ class Pulse:
 
     async def _sleep(self) -> None:
         """Wait until something is due."""
-        polling = min(self._poll_due, self._backup_due) if self.watches else math.inf
+        watched = self.watches.threads()
+        polling = self._backup_due if watched else math.inf
+        if any(map(self._may_change_unheard, watched)):
+            polling = min(polling, self._poll_due)
         seconds = min(self._renewal_due, polling, self._now() + 1.0) - self._now()
         if seconds > 0 and not self._notified:
             with suppress(TimeoutError):
@@ -222,10 +225,15 @@ class Pulse:
             self._backup_due = now + max(BACKUP_POLL_SECONDS, BACKUP_SECONDS_PER_THREAD * len(watched))
         if is_due:
             self._poll_due = now + POLL_SECONDS
-        # Nobody else writes to a thread that is owned here, so a signal is all that could be new.
-        quick = {key for key in watched if not self._is_listening or key not in self._leases}
         told = {self._keys.get(thread) for thread in notified}
-        return [key for key in watched if is_backup_due or key in told or (is_due and key in quick)]
+        return [key for key in watched if is_backup_due or key in told or (is_due and self._may_change_unheard(key))]
+
+    def _may_change_unheard(self, key: ThreadKey) -> bool:
+        """Say whether a thread has to be looked at often.
+
+        Nobody else writes to one that is owned here, so a signal is all that could be new, and that is heard.
+        """
+        return not self._is_listening or key not in self._leases
 
     async def _look(self, connection: Direct, keys: Sequence[ThreadKey]) -> None:
         assert self.service is not None

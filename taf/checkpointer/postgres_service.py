@@ -1,7 +1,7 @@
 """One OS thread with an event loop and a pool of connections, which works for any number of event loops and threads.
 
-What fails on the way is tried again while there is time: a piece of work has to find out itself, when it is called
-again, whether its first attempt was made. Its outcome is told to whoever waits, cancelled or not.
+What fails on the way is tried again while there is time: a piece of work is told the how many-th attempt it is, and
+has to find out itself whether an earlier one was made. Its outcome is told to whoever waits, cancelled or not.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from taf.errors import CheckpointerClosedError, CheckpointerError, StoreUnavaila
 T = TypeVar("T")
 Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 Direct: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
-Work = Callable[[Connection], Awaitable[T]]
+Work = Callable[[Connection, int], Awaitable[T]]
+"""Takes a connection, and how many attempts were begun before: whether one of them was made is for it to find out."""
 
 LOST = (
     asyncpg.PostgresConnectionError,
@@ -187,11 +188,11 @@ class Service:
     async def attempt(self, work: Work[T]) -> T:
         """Do a piece of work, again and again while the server cannot be reached. Raise what is left in the end."""
         assert self.loop is not None
-        deadline, pause = self.loop.time() + self.settings.patience, 0.02
+        deadline, pause, number = self.loop.time() + self.settings.patience, 0.02, 0
         while True:
             try:
                 async with asyncio.timeout(self.settings.attempt_seconds):
-                    return await self._attempt(work)
+                    return await self._attempt(work, number)
             except _UNPREPARED as error:
                 raise StoreUnavailableError("use the connection", f"{error} {_POOLER}") from error
             except (asyncpg.exceptions.DiskFullError, asyncpg.exceptions.InvalidAuthorizationSpecificationError):
@@ -200,16 +201,16 @@ class Service:
                 if self._is_closed or self.loop.time() + pause > deadline:
                     raise
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))
-            pause = min(pause * 2, 0.5)
+            pause, number = min(pause * 2, 0.5), number + 1
 
-    async def _attempt(self, work: Work[T]) -> T:
+    async def _attempt(self, work: Work[T], number: int) -> T:
         pool = self._pool or await self.open()
         connection = await pool.acquire(timeout=self.settings.attempt_seconds)
         try:
             if not self.settings.is_pooled:
-                return await work(connection)
+                return await work(connection, number)
             async with connection.transaction():
-                return await work(connection)
+                return await work(connection, number)
         except (asyncpg.PostgresError, CheckpointerError):
             raise
         except BaseException:  # nobody knows what it was doing

@@ -24,7 +24,7 @@ from tests.torture.form import percentile
 from tests.torture.herd import fork, report, wait_all
 from tests.torture.log import Log
 
-AT_ONCE = {"heard": 1, "unlistening": 1, "dropped": 20}
+AT_ONCE = {"heard": 1, "unlistening": 1, "dropped": 1}
 
 
 class Nothing(AgentState):
