@@ -51,6 +51,8 @@ if TYPE_CHECKING:
         UnknownInterruptError,
         UnknownThreadError,
         UpdateConflictError,
+        WorkFailedError,
+        WorkLostError,
     )
     from taf.events import Event, EventType
     from taf.graph import (
@@ -178,6 +180,8 @@ __all__ = [
     "UnknownInterruptError",
     "UnknownThreadError",
     "UpdateConflictError",
+    "WorkFailedError",
+    "WorkLostError",
     # this release
     "__version__",
 ]

@@ -14,7 +14,9 @@ TafError
 │   ├── NodeTimeoutError
 │   ├── NonDeterministicReplayError
 │   ├── PauseSwallowedError
-│   └── InterruptRejectedError     a human said no to a question
+│   ├── InterruptRejectedError     a human said no to a question
+│   ├── WorkFailedError            the caller that does the work said that it has failed
+│   └── WorkLostError              the caller that did the work is gone
 ├── ThreadError                    a call that does not fit the thread's status
 │   ├── InvalidTransitionError
 │   ├── ThreadBusyError
@@ -173,6 +175,18 @@ class InterruptRejectedError(RunError):
         self.reason, self.by, self.goto = reason, by, goto
         who = f" by {by}" if by else ""
         super().__init__(f"The question was rejected{who}{': ' if reason else ''}{reason}.")
+
+
+class WorkFailedError(RunError):
+    """The caller that does a task's work by itself said that it has failed."""
+
+
+class WorkLostError(RunError):
+    """A task's work was done by the caller itself, in a process that is gone."""
+
+    def __init__(self, run_id: str) -> None:
+        self.run_id = run_id
+        super().__init__(f"Task {run_id} was the work of a process that is gone. Create it again.")
 
 
 # -- threads ---------------------------------------------------------------------------------------

@@ -27,6 +27,7 @@ MADE: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
     "NonDeterministicReplayError": (("a", 0, 'task "x"', 'task "y"'), {}),
     "PauseSwallowedError": (("a", "Sure?"), {}),
     "InterruptRejectedError": (("too dear", "alice", "end"), {}),
+    "WorkLostError": (("r1",), {}),
     "InvalidTransitionError": (("idle", "stopped"), {}),
     "ThreadBusyError": (("t", "r"), {}),
     "ThreadPausedError": (("t", ["Sure?"]), {}),

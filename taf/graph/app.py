@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, Self
@@ -29,6 +29,7 @@ from taf.graph.subgraph import delete_inner
 from taf.graph.telling import events_of
 from taf.graph.upgrade import updated
 from taf.graph.waiting import until_free
+from taf.publisher.base import PublisherLike
 from taf.state.facts import Updated
 from taf.state.interrupts import InterruptRecord
 from taf.state.run import Run
@@ -247,6 +248,11 @@ class AsyncGraph:
         self._require_open()
         journal, listing = self.runtime.journal, read_listing(status, graph, since, before, newest_first)
         return await journal.store.threads(journal.tenant, listing, after=after, limit=limit)
+
+    def listen(self, publisher: PublisherLike) -> Callable[[], None]:
+        """Have one more publisher told of what runs here from now on, until the returned function is called."""
+        self._require_open()
+        return self.runtime.bus.attach(publisher)
 
     # -- changing from outside ---------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 
 from taf.errors import ConfigError
 from taf.events import Event
@@ -30,6 +30,7 @@ class Bus:
     ) -> None:
         if buffer_size < 1 or settle_seconds < 0 or patience_seconds < 0:
             raise ConfigError("A bus needs a buffer_size of 1 or more, and seconds that are not negative.")
+        self._buffer_size, self._patience_seconds = buffer_size, patience_seconds
         self._outlets = [Outlet(as_publisher(found), buffer_size, patience_seconds) for found in publishers]
         self._settle_seconds = settle_seconds
         self._is_closed = False
@@ -43,6 +44,19 @@ class Bus:
     def dropped(self) -> int:
         """How many events stuck publishers did not get, counted once for each of them."""
         return sum(outlet.buffer.dropped for outlet in self._outlets)
+
+    def attach(self, found: PublisherLike) -> Callable[[], None]:
+        """Bring events to one more publisher from now on, until the returned function is called; it is not closed then.
+
+        A run under way may not tell it anything: what a run tells is decided when it begins.
+        """
+        outlet = Outlet(as_publisher(found), self._buffer_size, self._patience_seconds)
+        self._outlets = [*self._outlets, outlet]  # a new list: others may be going over the old one
+
+        def detach() -> None:
+            self._outlets = [one for one in self._outlets if one is not outlet]
+
+        return detach
 
     def publish(self, events: Sequence[Event]) -> bool:
         """Hand over events, waiting for nothing. False: await ``room()`` before publishing more.
