@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from datetime import datetime
 from functools import cache
+from operator import attrgetter
 from types import NoneType
 from typing import Any
 
@@ -51,16 +52,20 @@ def decode_marks(stored: Iterable[Any]) -> list[Mark]:
     return [(tuple(path), tag) for path, tag in stored]
 
 
+_FIELDS = tuple(field.name for field in fields(InterruptRecord))
+_values_of = attrgetter(*_FIELDS)
+
+
 def encode_record(record: InterruptRecord) -> Any:
     """Turn an interrupt record into JSON types."""
-    values = {f.name: getattr(record, f.name) for f in fields(record)}
-    return encode_any(values | {"kind": record.kind.value, "status": record.status.value}, "interrupt")
+    values = dict(zip(_FIELDS, _values_of(record), strict=True))
+    values["kind"], values["status"] = record.kind.value, record.status.value
+    return encode_any(values, "interrupt")
 
 
 def decode_record(stored: Any) -> InterruptRecord:
     """Undo ``encode_record``; keys that a later version added are passed over."""
-    known = {f.name for f in fields(InterruptRecord)}
-    values: dict[str, Any] = {key: value for key, value in decode_any(stored).items() if key in known}
+    values: dict[str, Any] = {key: value for key, value in decode_any(stored).items() if key in _FIELDS}
     values |= {"kind": InterruptKind(values["kind"]), "status": InterruptStatus(values["status"])}
     wrong = [name for name, kinds in _TYPES.items() if name in values and type(values[name]) not in kinds]
     if wrong:

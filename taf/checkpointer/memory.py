@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from taf.checkpointer.base import (
     ALL_THREADS,
@@ -32,7 +32,10 @@ from taf.ids import new_id
 
 
 class _Thread:
-    """One thread's row, journal and signals."""
+    """One thread's row, journal and signals.
+
+    Records are kept as plain tuples: unlike named ones, the garbage collector soon stops looking at them.
+    """
 
     __slots__ = (
         *("base", "born", "epoch", "graph", "head", "is_owned", "records", "run_id", "signals", "snapshot", "status"),
@@ -44,10 +47,10 @@ class _Thread:
         self.epoch = self.head = 0
         self.is_owned = False
         self.status, self.run_id, self.updated, self.graph = "idle", "", 0.0, ""
-        self.records: list[Record] = []
+        self.records: list[tuple[Any, ...]] = []
         self.base: Snapshot | None = None
         self.snapshot: Snapshot | None = None
-        self.signals: list[Signal] = []
+        self.signals: tuple[Signal, ...] = ()
 
 
 class _Interrupt(NamedTuple):
@@ -100,7 +103,7 @@ class InMemoryCheckpointer(BaseCheckpointer):
             if thread is None or thread.epoch != epoch or thread.head != expected or not thread.is_owned:
                 raise StaleOwnerError(key.thread, epoch)
             if records:
-                thread.records += records
+                thread.records += [record[:] for record in records]
                 thread.head, _, _, thread.updated, _, _, _ = records[-1]
             thread.status, thread.run_id = status, run_id
             if graph:
@@ -121,7 +124,7 @@ class InMemoryCheckpointer(BaseCheckpointer):
 
     def _release(self, key: ThreadKey, thread: _Thread) -> None:
         thread.is_owned = False
-        thread.signals = []
+        thread.signals = ()
         if not thread.head:
             del self._threads[key]
 
@@ -164,17 +167,20 @@ class InMemoryCheckpointer(BaseCheckpointer):
             floor,
         )
 
+    def _after(self, thread: _Thread, sequence: int) -> list[Record]:
+        return list(map(Record._make, thread.records[self._place_behind(thread, sequence) :]))
+
     @staticmethod
-    def _after(thread: _Thread, sequence: int) -> list[Record]:
+    def _place_behind(thread: _Thread, sequence: int) -> int:
         records = thread.records
         low, high = 0, len(records)
         while low < high:
             middle = (low + high) // 2
-            if records[middle].sequence <= sequence:
+            if records[middle][0] <= sequence:
                 low = middle + 1
             else:
                 high = middle
-        return records[low:]
+        return low
 
     async def load(self, key: ThreadKey, known: Known | None = None) -> Stored | None:
         """See ``BaseCheckpointer.load``."""
@@ -195,8 +201,8 @@ class InMemoryCheckpointer(BaseCheckpointer):
             if thread is None or not thread.is_owned or thread.run_id != signal.run_id:
                 return False
             self._last_signal += 1
-            thread.signals = [*thread.signals, signal._replace(id=self._last_signal)]
-            change = Change(thread.head, thread.status, thread.run_id, tuple(thread.signals))
+            thread.signals = (*thread.signals, signal._replace(id=self._last_signal))
+            change = Change(thread.head, thread.status, thread.run_id, thread.signals)
             watchers = [*self._watchers.get(key, ()), *self._signal_watchers.get(key, ())]
         self._tell(watchers, change)
         return True
@@ -264,7 +270,7 @@ class InMemoryCheckpointer(BaseCheckpointer):
             if thread.base is not None and thread.base.sequence >= cut.base.sequence:
                 return False
             thread.base, thread.snapshot = cut.base, cut.snapshot
-            thread.records = self._after(thread, cut.base.sequence - 1)
+            del thread.records[: self._place_behind(thread, cut.base.sequence - 1)]
             for interrupt_id in cut.interrupts:
                 if interrupt_id in self._interrupts and self._interrupts[interrupt_id].key == cut.key:
                     del self._interrupts[interrupt_id]

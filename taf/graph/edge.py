@@ -19,6 +19,8 @@ class Branch(NamedTuple):
 
     def targets(self, answer: Any) -> list[Destination]:
         """Read a router's answer. Raise ``InvalidUpdateError`` for one that leads nowhere."""
+        if type(answer) is str and (self.path_map is None or answer in self.path_map):  # what most routers return
+            return [answer if self.path_map is None else self.path_map[answer]]
         if self.path_map is not None:
             several = isinstance(answer, list | tuple | set | frozenset)
             answer = [self._mapped(one) for one in (cast("Iterable[Any]", answer) if several else [answer])]

@@ -77,7 +77,7 @@ class Engine(StraightAhead):
         self.loop = asyncio.get_running_loop()
         options = runtime.options
         self.runner = Runner(runtime.spec, self, runtime.limiter, options.max_concurrency)
-        self._routes = Routes(runtime.spec, self)
+        self.routes = Routes(runtime.spec, self)
         self._reader = reader
         self._is_silent = parent is not None or (reader is None and runtime.bus.is_silent)
         self._limit = config.recursion_limit
@@ -120,6 +120,13 @@ class Engine(StraightAhead):
             unwatch()
             if self._detaching is None:
                 ledger.abandon()
+                self._let_go()
+
+    def _let_go(self) -> None:
+        """Drop what refers back to this: a run that is over must not wait for the garbage collector."""
+        self._on_detached = None
+        self.runner.end()
+        self.routes.end()
 
     def _untaken(self, ledger: Ledger) -> NothingToResumeError | None:
         """Return what to tell the one whose answer was stopped before it was taken, when nothing shows it."""
@@ -132,7 +139,7 @@ class Engine(StraightAhead):
         options, journal = self.runtime.options, self.runtime.journal
         intake = Intake(
             self.runtime.spec,
-            lambda values: self._routes.enter(ledger.run, values),
+            lambda values: self.routes.enter(ledger.run, values),
             decide=options.decide,
             while_paused=options.while_paused,
             clock=options.clock,
@@ -216,7 +223,7 @@ class Engine(StraightAhead):
         self.runner.left_behind = StepResult(outputs)
         self.is_in_nodes = True
         try:
-            return [await self._routes.behind(output, run, values) for output in outputs]
+            return [await self.routes.behind(output, run, values) for output in outputs]
         finally:
             self.is_in_nodes = False
 

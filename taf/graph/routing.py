@@ -20,6 +20,10 @@ class Routes:
     def __init__(self, spec: GraphSpec, host: Host) -> None:
         self._spec, self._host = spec, host
 
+    def end(self) -> None:
+        """Let go of the run: no router will be asked any more."""
+        del self._host
+
     async def behind(self, output: Output, run: Run, values: Values) -> tuple[Task, ...]:
         """Return what a node leads to: where its ``Command`` says, or along its edges."""
         if output.goto is not None:
@@ -42,10 +46,14 @@ class Routes:
         straight = spec.straight.get(source)
         if straight is not None:
             return straight
-        run = run._replace(values=values)
+        run = Run(run[0], values, *run[2:])
         targets: list[Any] = list(spec.edges.get(source, ()))
         for branch in spec.branches.get(source, ()):
             context = Context(self._host, run, Task(source, source))
             answer = branch.call(spec.schema.view(values, run if source == START else context), context)
-            targets += branch.targets(await answer if isawaitable(answer) else answer)
+            if type(answer) is not str and isawaitable(answer):
+                answer = await answer
+            targets += branch.targets(answer)
+        if len(targets) == 1 and type(targets[0]) is str and targets[0] in spec.alone:
+            return spec.alone[targets[0]]
         return spec.tasks(targets, f'The router behind "{source}"')

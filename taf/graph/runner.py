@@ -71,6 +71,10 @@ class Runner:
         self.left_behind = NOTHING_LEFT
         """What was finished of the step under way: kept when the run is stopped."""
 
+    def end(self) -> None:
+        """Let go of the run: no node will be run any more."""
+        del self._host
+
     @property
     def is_stopping(self) -> bool:
         """True once the run was told to stop."""

@@ -29,8 +29,10 @@ class GraphSpec:
     after: frozenset[str] = frozenset()
     straight: Mapping[str, tuple[Task, ...]] = field(init=False)
     """What follows a node that has nothing but plain edges, ready to be used as a frontier."""
-    plain: Mapping[str, tuple[Node, tuple[Task, ...]]] = field(init=False)
-    """The nodes that are just awaited and then lead along their edges, with what follows them."""
+    plain: Mapping[str, tuple[Node, tuple[Task, ...] | None]] = field(init=False)
+    """The nodes that are just awaited and lead along edges alone, with what follows them (None: routers say)."""
+    alone: Mapping[str, tuple[Task, ...]] = field(init=False)
+    """What follows when one node is next, by its name: always the same object."""
     renames: Mapping[str, str] = field(default_factory=dict[str, str])
     """Old names of nodes, each with the one that it has now."""
     version: int = 1
@@ -42,10 +44,11 @@ class GraphSpec:
         known = {*self.nodes, END}  # edges to unknown names stay out: validate() tells of them
         ways = {name: self.edges.get(name, ()) for name in (START, *self.nodes) if name not in self.branches}
         straight = {name: self.tasks(targets) for name, targets in ways.items() if known.issuperset(targets)}
+        object.__setattr__(self, "alone", {**{name: (Task(name, name),) for name in self.nodes}, END: ()})
         object.__setattr__(self, "straight", straight)
         special = {*self.before, *self.after, *(name for join in self.joins for name in join.sources)}
-        known_ways = ((node, straight.get(name)) for name, node in self.nodes.items() if name not in special)
-        plain = {node.name: (node, way) for node, way in known_ways if node.is_plain and way is not None}
+        leading = {*straight, *self.branches} - special
+        plain = {name: (n, straight.get(name)) for name, n in self.nodes.items() if n.is_plain and name in leading}
         object.__setattr__(self, "plain", plain)
         object.__setattr__(self, "fingerprint", fingerprint_of(self))
         object.__setattr__(self, "edition", Edition(self.fingerprint, self.version))

@@ -11,20 +11,24 @@ from collections.abc import Sequence
 
 from taf.checkpointer.base import Signal
 from taf.checkpointer.journal import Ledger
-from taf.errors import TafError
 from taf.graph.context import AnswerRefused, Context, Host, enter, leave
 from taf.graph.context import Pause as LeftToAsk
 from taf.graph.halting import Halting
+from taf.graph.routing import Routes
 from taf.graph.runner import NOTHING_LEFT, StepResult
 from taf.graph.spec import GraphSpec
+from taf.state.channel import Op
 from taf.state.execution import ExecutionStatus
-from taf.state.facts import Output
+from taf.state.facts import Output, Task
 from taf.state.run import NOTHING, Run, Stage
+from taf.state.schema import Values
 from taf.state.view import asked_of
 
 
 class StraightAhead(Halting, Host):
     """The part of an engine that takes steps of one async node that leads along its edges."""
+
+    routes: Routes
 
     def __init__(self) -> None:
         super().__init__()
@@ -42,7 +46,9 @@ class StraightAhead(Halting, Host):
         view, wanted, can_ask = schema.view, schema.wanted_by_dict, schema.can_ask
         values, frontier, step = run.values, run.frontier, run.step
         while step < limit and len(frontier) == 1 and (way := plain.get(frontier[0].node)) is not None:
-            task, (node, frontier) = frontier[0], way
+            task, (node, onward) = frontier[0], way
+            if task.overlay is not None:
+                return None
             signals = ledger.save_quickly() if is_quick else await ledger.save(telling=False)
             if signals:
                 self._heed(signals)
@@ -72,12 +78,24 @@ class StraightAhead(Halting, Host):
             if after is None or is_stopping or ledger.run is not run or self._recording:
                 return Output(task.key, task.node, tuple(ops))
             try:
+                frontier = await self._led_to(task, ops, run, after) if onward is None else onward
                 run = ledger.stage_straight(task, ops, frontier, after)
-            except TafError:  # the general way finds the same fault, and puts it on record
-                return Output(task.key, task.node, tuple(ops))
+            except Exception as error:  # a router's, or what the node returned cannot be stored
+                return StepResult((Output(task.key, task.node, tuple(ops)),), error=error, node=task.node)
             values, step = after, step + 1
             self.partials.clear()
         return None
+
+    async def _led_to(self, task: Task, ops: Sequence[Op], run: Run, values: Values) -> tuple[Task, ...]:
+        """Ask the routers behind a node what is next. A stop cancels them, and keeps what led to them."""
+        self.runner.left_behind = StepResult((Output(task.key, task.node, tuple(ops)),))
+        self.is_in_nodes = True
+        try:
+            found = await self.routes.out_of(task.node, run, values)
+        finally:
+            self.is_in_nodes = False
+        self.runner.left_behind = NOTHING_LEFT
+        return found
 
     def _heed(self, signals: Sequence[Signal]) -> None:
         for signal in signals:

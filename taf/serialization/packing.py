@@ -145,8 +145,11 @@ def _pack(value: Any, path: Path, marks: list[Mark], where: Path, declared: bool
         return value
     if len(path) >= MAX_DEPTH:
         raise NotStorableError(dotted(where + path[:3]) + "[...]", f"it is nested deeper than {MAX_DEPTH} levels.")
-    if kind is dict and all(type(key) is str for key in value):
-        return {key: _pack(item, (*path, key), marks, where, declared) for key, item in value.items()}
+    if kind is dict and all([type(key) is str for key in value]):
+        return {
+            key: item if type(item) in PLAIN else _pack(item, (*path, key), marks, where, declared)
+            for key, item in value.items()
+        }
     if kind is dict:
         marks.append((path, "dict"))
         value = [list(pair) for pair in value.items()]
@@ -156,7 +159,9 @@ def _pack(value: Any, path: Path, marks: list[Mark], where: Path, declared: bool
         return _pack_scalar(value, path, marks, where)
     elif kind is not list:
         return _pack_declared(value, path, marks, where, declared)
-    return [_pack(item, (*path, i), marks, where, declared) for i, item in enumerate(value)]
+    return [
+        item if type(item) in PLAIN else _pack(item, (*path, i), marks, where, declared) for i, item in enumerate(value)
+    ]
 
 
 def _pack_scalar(value: Any, path: Path, marks: list[Mark], where: Path) -> Any:
