@@ -32,10 +32,12 @@ def interpreter() -> str:
 def counted() -> dict[str, int]:
     """Return the instructions of one of each piece."""
     with tempfile.TemporaryDirectory() as folder:
-        tool = ["valgrind", "--quiet", "--tool=callgrind", f"--callgrind-out-file={folder}/out", f"--dump-before={MARK}"]
+        options = ["--quiet", "--tool=callgrind", f"--callgrind-out-file={folder}/out", f"--dump-before={MARK}"]
         environment = {**os.environ, "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
-        subprocess.run([*tool, sys.executable, str(HERE / "counted.py")], check=True, env=environment, cwd=folder)
-        # Each dump holds what came before its mark: of each two, the second is the work and the first what leads to it.
+        subprocess.run(
+            ["valgrind", *options, sys.executable, str(HERE / "counted.py")], check=True, env=environment, cwd=folder
+        )
+        # Each dump holds what came before its mark: of each two, the first leads to the work and the second is it.
         dumps = [total(Path(folder) / f"out.{number}") for number in range(2, 2 * len(PARTS) + 1, 2)]
     return {name: dump // (size * times) for dump, (name, (size, times)) in zip(dumps, PARTS.items(), strict=True)}
 

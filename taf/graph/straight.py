@@ -26,7 +26,7 @@ from taf.state.view import asked_of
 
 
 class StraightAhead(Halting, Host):
-    """The part of an engine that takes steps of one async node that leads along its edges."""
+    """The part of an engine that takes steps of one async node that leads along its edges and routers."""
 
     routes: Routes
 
@@ -45,10 +45,8 @@ class StraightAhead(Halting, Host):
         schema, plain, is_quick, own = spec.schema, spec.plain, ledger.is_quick, asyncio.current_task()
         view, wanted, can_ask = schema.view, schema.wanted_by_dict, schema.can_ask
         values, frontier, step = run.values, run.frontier, run.step
-        while step < limit and len(frontier) == 1 and (way := plain.get(frontier[0].node)) is not None:
+        while step < limit and len(frontier) == 1 and (way := plain.get(frontier[0].key)) is not None:
             task, (node, onward) = frontier[0], way
-            if task.overlay is not None:
-                return None
             signals = ledger.save_quickly() if is_quick else await ledger.save(telling=False)
             if signals:
                 self._heed(signals)
