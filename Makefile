@@ -5,6 +5,8 @@ SHELL := /bin/bash
 
 # Extra arguments for pytest: make test ARGS="-k stop -x"
 ARGS ?=
+# A worker on each core, and whoever has nothing left takes over from the others. WORKERS= runs all in one process.
+WORKERS ?= -n auto --dist worksteal
 # How long make fuzz takes.
 FUZZ_SECONDS ?= 600
 # Quiet twice: errors only.
@@ -56,14 +58,16 @@ demo: .venv/.installed
 	@mkdir -p .demo
 	.venv/bin/python examples/approval_workflow.py --db .demo/approval.db
 
-# $(1): the paths of the interpreters, one a line. All are run, one after another, even when one fails.
+# $(1): the paths of the interpreters, one a line. All are run, one after another, even when one fails. The first one
+# plays every random round and tries every case, each further one a share of them (tests/rounds.py).
 define run_tests
-	@pythons="$(1)" || exit 1; failed=""; \
+	@pythons="$(1)" || exit 1; failed=""; number=0; shares="$$(wc -l <<<"$$pythons")"; \
 	while IFS= read -r python <&3; do \
+	    number=$$((number + 1)); share=1/1; if [ "$$number" -gt 1 ]; then share="$$number/$$shares"; fi; \
 	    version="$$("$$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')"; \
 	    echo "== Python $$version: $$python"; \
 	    if ! { $(MAKE) --no-print-directory ".venvs/$$version/.installed" PYTHON="$$python" \
-	        && ".venvs/$$version/bin/python" -m pytest $(ARGS); }; then failed="$$failed $$version"; fi; \
+	        && TAF_TEST_SHARE="$$share" ".venvs/$$version/bin/python" -m pytest $(WORKERS) $(ARGS); }; then failed="$$failed $$version"; fi; \
 	done 3<<<"$$pythons"; \
 	if [ -n "$$failed" ]; then echo "Tests failed on Python:$$failed" >&2; exit 1; fi
 endef
@@ -74,6 +78,7 @@ test:
 test-one:
 	$(call run_tests,$$(scripts/interpreters.sh | sed -n 1p))
 
+test-e2e: WORKERS =
 test-e2e: override ARGS += -m e2e
 test-e2e:
 	@scripts/pgbouncer.sh
@@ -81,6 +86,7 @@ test-e2e:
 
 # -s: each part prints its counts.
 torture: export TAF_TORTURE = 1
+torture: WORKERS =
 torture: override ARGS += -s -m 'e2e or not e2e' tests/torture tests/disk tests/simulation tests/pg tests/checkpointer
 torture:
 	@scripts/pgbouncer.sh

@@ -21,11 +21,12 @@ from taf.state.facts import Fact, Output, Paused, Started, Stepped, Task, Update
 from taf.state.interrupts import InterruptKind, InterruptRecord
 from taf.state.run import Run
 from taf.state.schema import StateSchema
+from tests.rounds import rounds
 from tests.serialization.values import shape
 from tests.state.journals import SCHEMA, Pet, details, journals, records, runs
 
 CODEC = FactCodec(SCHEMA)
-slow = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+slow = settings(max_examples=rounds(150), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def through(fact: Fact, codec: FactCodec = CODEC) -> Fact:

@@ -28,9 +28,10 @@ from taf.state.run import Run, replay
 from taf.state.schema import StateSchema
 from tests.checkpointer.audited_decoding import Holding
 from tests.checkpointer.rows import stored_of
+from tests.rounds import rounds
 from tests.state.journals import SCHEMA, journals, outline
 
-slow = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+slow = settings(max_examples=rounds(80), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 class Notes(AgentState):

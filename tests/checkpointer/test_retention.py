@@ -21,9 +21,10 @@ from taf.errors import StoreCorruptError, UnknownThreadError
 from taf.state.facts import Fact
 from taf.state.run import Run, replay
 from tests.checkpointer.test_journal import NOTES, commit, journal_of, owned, read_by_a_stranger, start, stepped
+from tests.rounds import rounds
 from tests.state.journals import SCHEMA, journals, outline
 
-slow = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+slow = settings(max_examples=rounds(60), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 async def moments(journal: Journal) -> list[Moment]:

@@ -13,6 +13,7 @@ from taf.checkpointer.base import Commit, InterruptRow, Known, Record, Signal, S
 from taf.checkpointer.keys import Keys
 from taf.checkpointer.sealing import InterruptSeal, Links, SignalSeal, ThreadSeal
 from taf.errors import StoreCorruptError
+from tests.rounds import rounds
 
 KEYS = Keys(Keys.new())
 KEY = ThreadKey("tenant", "thread")
@@ -91,7 +92,7 @@ def changed(sealed: bytes, at: int, how: int) -> bytes:
 flips = (st.integers(0, 10_000), st.integers(1, 255))
 
 
-@settings(max_examples=300)
+@settings(max_examples=rounds(300))
 @given(st.sampled_from(PLACES), *flips)
 def test_any_byte_that_is_changed_in_a_record_is_found(place: tuple[str, int], at: int, how: int) -> None:
     column, number = place

@@ -29,6 +29,7 @@ from taf.checkpointer.base import Commit, Cut, InterruptRow, Known, Listing, Rec
 from taf.errors import StaleOwnerError, TafError, ThreadBusyError
 from tests.checkpointer.store_model import Busy, Holder, Model, Stale, is_odd, plain, until_removed, was_removed
 from tests.pg.counting import IS_TORTURE
+from tests.rounds import rounds
 
 T = TypeVar("T")
 HANG = 20.0  # seconds; nothing is measured by it
@@ -372,7 +373,7 @@ def test_the_memory_store_does_what_the_model_does() -> None:
             super().__init__()
             self.stores = [InMemoryCheckpointer()]
 
-    run_machine(InMemory, 1000 if IS_TORTURE else 60)
+    run_machine(InMemory, rounds(1000 if IS_TORTURE else 60))
 
 
 def test_the_sqlite_store_does_what_the_model_does(tmp_path: Path) -> None:
@@ -383,7 +384,7 @@ def test_the_sqlite_store_does_what_the_model_does(tmp_path: Path) -> None:
             stores = [one, other]
             refuses_odd_text = True
 
-        run_machine(Sqlite, 1000 if IS_TORTURE else 30)
+        run_machine(Sqlite, rounds(1000 if IS_TORTURE else 30))
 
 
 def test_the_postgres_store_does_what_the_model_does(pg_dsn: str) -> None:

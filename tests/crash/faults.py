@@ -26,6 +26,7 @@ from taf.checkpointer import SqliteCheckpointer
 from taf.errors import StoreUnavailableError
 from tests.crash.disk import Hasty, connect_with
 from tests.crash.journey import INNER_STEPS, STEPS, TWICE, Files, build, committed, compiled, go_on, journal
+from tests.rounds import SHARE, SHARES
 
 Fault = Callable[[], None]
 
@@ -182,10 +183,10 @@ def _noted(calls: list[int], method: Any) -> Any:
 def try_each(folder: Path, fault: str) -> dict[str, int]:
     graph = build(Files(folder))  # once: the processes inherit it
     plain = undisturbed(graph, folder)
-    at = fired = 0
+    at, fired = SHARE - SHARES, 0
     is_last = False
     while not is_last:
-        at += 1
+        at += SHARES
         files, points = fresh(folder), Points(at)
 
         async def broken(files: Files = files, points: Points = points) -> None:

@@ -79,7 +79,10 @@ def ledger(folder: Path) -> list[str]:
 
 
 @asynccontextmanager
-async def processes(folder: Path, place: str, *names: str, lease_seconds: float = 15.0) -> AsyncIterator[list[Process]]:
+async def processes(
+    folder: Path, place: str, *names: str, lease_seconds: float = 3600.0
+) -> AsyncIterator[list[Process]]:
+    """Start processes, and end them with the block. Who waits for the end of a usual lease does not come back."""
     async with AsyncExitStack() as stack:
         found = list[Process]()
         for name in names:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from taf.graph import END, START, CompiledGraph, StateGraph
 from tests.graph.trail import Trail, graph_of, visit
+from tests.rounds import rounds
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -164,7 +165,7 @@ def test_no_name_can_break_a_drawing(name: str) -> None:
     assert len(shapes(picture(app))) == 3
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=rounds(60), deadline=None)
 @given(name=st.text(min_size=1, max_size=200).filter(lambda name: name not in (START, END)))
 def test_any_text_renders(name: str) -> None:
     app = StateGraph(Trail).add_node(name, node).compile()

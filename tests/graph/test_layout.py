@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from taf.graph.layout import Layout, Line, Size, arrange
+from tests.rounds import rounds
 
 
 def placed(count: int, pairs: list[tuple[int, int]], every: int = 3) -> tuple[Layout, dict[str, Size], list[Line]]:
@@ -29,7 +30,7 @@ def drawings(draw: st.DrawFn) -> tuple[Layout, dict[str, Size], list[Line]]:
     return placed(count, draw(st.lists(st.tuples(number, number), max_size=20)))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=rounds(150), deadline=None)
 @given(drawing=drawings())
 def test_no_two_shapes_overlap(drawing: tuple[Layout, dict[str, Size], list[Line]]) -> None:
     layout, sizes, _ = drawing
@@ -38,7 +39,7 @@ def test_no_two_shapes_overlap(drawing: tuple[Layout, dict[str, Size], list[Line
         assert abs(x - u) >= wide - 0.01 or abs(y - v) >= high - 0.01
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=rounds(150), deadline=None)
 @given(drawing=drawings())
 def test_no_upright_part_of_a_line_crosses_a_shape(drawing: tuple[Layout, dict[str, Size], list[Line]]) -> None:
     layout, sizes, _ = drawing
@@ -53,7 +54,7 @@ def test_no_upright_part_of_a_line_crosses_a_shape(drawing: tuple[Layout, dict[s
                 assert not inside
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=rounds(150), deadline=None)
 @given(drawing=drawings())
 def test_all_is_within_the_picture_with_start_on_top_and_end_at_the_bottom(
     drawing: tuple[Layout, dict[str, Size], list[Line]],
@@ -67,7 +68,7 @@ def test_all_is_within_the_picture_with_start_on_top_and_end_at_the_bottom(
     assert all(y < heights["stop"] for id, y in heights.items() if id != "stop")
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=rounds(150), deadline=None)
 @given(drawing=drawings())
 def test_each_line_leads_from_its_source_to_its_target(drawing: tuple[Layout, dict[str, Size], list[Line]]) -> None:
     layout, sizes, lines = drawing
@@ -78,7 +79,7 @@ def test_each_line_leads_from_its_source_to_its_target(drawing: tuple[Layout, di
             assert abs(abs(y - v) - sizes[id].height / 2) < 0.01
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=rounds(150), deadline=None)
 @given(drawing=drawings())
 def test_each_label_has_a_place_of_its_own(drawing: tuple[Layout, dict[str, Size], list[Line]]) -> None:
     layout, sizes, lines = drawing

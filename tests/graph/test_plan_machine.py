@@ -42,6 +42,7 @@ from taf.state.interrupts import InterruptKind
 from taf.state.run import Run, evolve, replay
 from taf.state.schema import StateSchema, Values
 from tests.graph.trail import Trail
+from tests.rounds import rounds
 
 SCHEMA = StateSchema(Trail)
 LEGAL = {(before, after) for before, row in TRANSITIONS.items() for after in row.values()}
@@ -396,4 +397,4 @@ class PlannerMachine(RuleBasedStateMachine):
 
 
 TestPlanner = PlannerMachine.TestCase
-TestPlanner.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestPlanner.settings = settings(max_examples=rounds(150), stateful_step_count=40, deadline=None)

@@ -14,6 +14,7 @@ from taf import END, START, ExecutionStatus, InMemoryCheckpointer, StateGraph
 from taf.errors import GraphChangedError
 from taf.graph import CompiledGraph
 from tests.pausing.trails import Trail, step
+from tests.rounds import rounds
 
 CONFIG = {"thread_id": "t"}
 LETTERS = "abcdef"
@@ -145,14 +146,14 @@ async def refused(app: CompiledGraph, plan: Plan, before: list[str], ahead: list
     assert result.state.trail == [*before, *walk(plan, ahead, arrived)[0]]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=rounds(150), deadline=None)
 @given(old=plans(), data=st.data())
 def test_a_thread_goes_on_as_the_graph_says_or_is_refused_and_left_alone(old: Plan, data: st.DataObject) -> None:
     new, declared = data.draw(changed(old))
     asyncio.run(upgrade(old, new, declared, data.draw(st.sampled_from(old.letters))))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=rounds(60), deadline=None)
 @given(old=plans(), data=st.data())
 def test_declared_new_names_alone_change_nothing_of_the_answer(old: Plan, data: st.DataObject) -> None:
     names = {letter: letter.upper() for letter in data.draw(st.sets(st.sampled_from(old.letters)))}

@@ -16,6 +16,7 @@ from taf.checkpointer import journal as journal_room
 from taf.errors import ConfigError, GraphChangedError
 from taf.graph import CompiledGraph
 from taf.state import append
+from tests.steady_ids import steady
 
 CONFIG = {"thread_id": "t"}
 
@@ -260,7 +261,7 @@ async def test_a_step_half_done_goes_on_unless_what_it_returned_is_migrated(
 @pytest.mark.parametrize(
     ("version", "migrations"),
     [(0, {}), (True, {}), (1, {1: split_name}), (3, {1: split_name}), (3, {2: None}), (2, {"1": split_name})],
-    ids=str,
+    ids=steady,
 )
 def test_a_wrong_version_or_a_gap_between_migrations_is_refused(version: Any, migrations: Any) -> None:
     built = StateGraph(First).add_node("a", lambda state: None)

@@ -17,6 +17,7 @@ from taf import InMemoryCheckpointer, interrupt
 from taf.checkpointer import BaseCheckpointer
 from taf.errors import InvalidAnswerError
 from tests.pausing.trails import Trail, row
+from tests.steady_ids import steady
 
 CONFIG = {"thread_id": "t"}
 
@@ -142,7 +143,7 @@ MISFITS: list[tuple[Any, Any]] = [
 ]
 
 
-@pytest.mark.parametrize(("declared", "answer"), MISFITS, ids=lambda value: str(value)[:40])
+@pytest.mark.parametrize(("declared", "answer"), MISFITS, ids=lambda value: steady(value)[:40])
 async def test_an_answer_that_does_not_fit_is_refused_and_changes_nothing(declared: Any, answer: Any) -> None:
     got: list[Any] = []
     app = app_asking(declared, got, InMemoryCheckpointer())

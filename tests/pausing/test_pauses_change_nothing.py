@@ -14,6 +14,7 @@ from taf import END, START, AgentState, InMemoryCheckpointer, Reject, StateGraph
 from taf import ExecutionStatus as Status
 from taf.graph import CompiledGraph, RunResult
 from taf.state import append, merge
+from tests.rounds import rounds
 
 CONFIG = {"thread_id": "t", "recursion_limit": 200}
 LONGEST = 120
@@ -113,7 +114,7 @@ def names(numbers: set[int]) -> list[str]:
 
 
 @given(plan=plans(), picks=st.randoms(use_true_random=False), is_new_app=st.booleans(), is_plain=st.booleans())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=rounds(150), deadline=None)
 def test_a_run_with_pauses_ends_as_one_without(plan: Plan, picks: Any, is_new_app: bool, is_plain: bool) -> None:
     asyncio.run(compare(plan, picks.randrange, is_new_app, is_plain))
 
@@ -145,7 +146,7 @@ async def compare(plan: Plan, pick: Callable[[int], int], is_new_app: bool, is_p
 
 
 @given(plan=plans(), picks=st.randoms(use_true_random=False))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=rounds(100), deadline=None)
 def test_a_run_whose_pauses_are_cancelled_ends_the_same(plan: Plan, picks: Any) -> None:
     async def check() -> None:
         through = await build(plan, asks=False, calls=[]).compile().ainvoke({}, CONFIG)
@@ -169,7 +170,7 @@ def test_a_run_whose_pauses_are_cancelled_ends_the_same(plan: Plan, picks: Any) 
 
 
 @given(plan=plans(), picks=st.randoms(use_true_random=False))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=rounds(100), deadline=None)
 def test_no_question_is_ever_left_open_behind_a_run(plan: Plan, picks: Any) -> None:
     """Whatever is approved, rejected or asked again: at the end each record is closed, and the run is complete."""
 

@@ -3,6 +3,8 @@
 import asyncio
 import threading
 import time
+from collections.abc import Coroutine
+from typing import Any
 
 from taf.publisher import BasePublisher, Bus, Event
 
@@ -46,9 +48,10 @@ class Hung(SyncPublisher):
 
     def __init__(self) -> None:
         super().__init__()
-        self.is_free = threading.Event()
+        self.has_begun, self.is_free = threading.Event(), threading.Event()
 
     def publish(self, event: Event) -> None:
+        self.has_begun.set()
         self.is_free.wait()
         super().publish(event)
 
@@ -69,6 +72,19 @@ async def deliver(bus: Bus, *parts: list[Event]) -> None:
         bus.publish(events)
         await bus.settle()
     await bus.aclose()
+
+
+HOUR = 3600.0
+"""For how long nobody waits."""
+
+
+async def is_soon_over(wait: Coroutine[Any, Any, None]) -> None:
+    """Await what waits for nobody: it comes to its end within a few turns of the loop."""
+    task = asyncio.create_task(wait)
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert task.done()
+    await task
 
 
 def numbers(last: int) -> list[int]:

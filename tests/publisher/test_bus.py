@@ -10,7 +10,7 @@ import pytest
 from taf.errors import ConfigError
 from taf.publisher import Bus, CollectingPublisher, CompositePublisher, Event
 from taf.testing.publisher import make_event, make_events
-from tests.publisher.observers import AsyncPublisher, SyncPublisher, numbers
+from tests.publisher.observers import AsyncPublisher, Hung, SyncPublisher, is_soon_over, numbers
 
 # -- coming and going ------------------------------------------------------------------------------
 
@@ -118,21 +118,18 @@ async def test_a_publisher_may_publish():
 # -- slow ------------------------------------------------------------------------------------------
 
 
-async def test_a_blocking_publisher_does_not_block_the_loop():
-    slow = SyncPublisher(0.2)
-    bus = Bus([slow])
+async def test_a_blocking_publisher_does_not_block_the_loop(hung: Hung):
+    bus = Bus([hung])
 
     bus.publish(make_events(2))
-    longest = 0.0
     for _ in range(20):
-        turn = time.monotonic()
         await asyncio.sleep(0.005)
-        longest = max(longest, time.monotonic() - turn)
 
-    assert slow.threads
-    assert longest < 0.15
+    assert not hung.got
+    hung.is_free.set()
     await bus.aclose()
-    assert slow.got == numbers(2)
+    assert hung.got == numbers(2)
+    assert threading.current_thread() not in hung.threads
 
 
 async def test_an_async_publisher_that_never_waits_lets_others_have_the_loop():
@@ -172,25 +169,23 @@ async def test_settle_waits_until_events_are_told():
         assert publisher.got == numbers(10)
 
 
-async def test_settle_waits_only_until_the_oldest_event_is_so_old():
-    slow = SyncPublisher(0.05)
-    bus = Bus([slow, AsyncPublisher(0.05)], settle_seconds=0.1)
+async def test_settle_waits_only_until_the_oldest_event_is_so_old(hung: Hung):
+    bus = Bus([hung], settle_seconds=0.1)
 
-    bus.publish(make_events(10))
     start = time.monotonic()
+    bus.publish(make_events(10))
     await bus.settle()
-    first = time.monotonic() - start
-    await bus.settle()
-    second = time.monotonic() - start - first
+    assert time.monotonic() - start >= 0.1
+    await asyncio.to_thread(hung.has_begun.wait)
+    await asyncio.sleep(0.1)
+    await is_soon_over(bus.settle())
     bus.publish(make_events(1, 11))
-    await bus.settle()
-    third = time.monotonic() - start - first - second
+    await is_soon_over(bus.settle())
 
-    assert 0.08 < first < 0.3
-    assert second < 0.05
-    assert third < 0.05
+    assert not hung.got
+    hung.is_free.set()
     await bus.aclose()
-    assert slow.got == numbers(11)
+    assert hung.got == numbers(11)
 
 
 async def test_a_blocked_loop_is_not_taken_for_a_slow_publisher():
@@ -219,14 +214,13 @@ async def test_publish_says_when_a_buffer_is_full_and_room_waits_for_it():
     assert bus.dropped == 0
 
 
-async def test_room_is_there_at_once_where_buffers_are_not_full():
-    bus = Bus([SyncPublisher(0.05)])
+async def test_room_is_there_at_once_where_buffers_are_not_full(hung: Hung):
+    bus = Bus([hung])
 
     bus.publish(make_events(3))
-    start = time.monotonic()
-    await bus.room()
+    await is_soon_over(bus.room())
 
-    assert time.monotonic() - start < 0.05
+    hung.is_free.set()
     await bus.aclose()
 
 

@@ -3,22 +3,21 @@
 import asyncio
 import logging
 import time
-from collections.abc import Iterator
 
 import pytest
 from anyio import to_thread
 
 from taf.publisher import Bus, CollectingPublisher, CompositePublisher, Event
 from taf.testing.publisher import make_events
-from tests.publisher.observers import AsyncHung, AsyncPublisher, Hung, SyncPublisher, deliver, numbers
-
-
-@pytest.fixture
-def hung() -> Iterator[Hung]:
-    publisher = Hung()
-    yield publisher
-    publisher.is_free.set()
-
+from tests.publisher.observers import (
+    AsyncHung,
+    AsyncPublisher,
+    Hung,
+    SyncPublisher,
+    deliver,
+    is_soon_over,
+    numbers,
+)
 
 # -- raising ---------------------------------------------------------------------------------------
 
@@ -147,16 +146,14 @@ async def test_a_hung_publisher_is_waited_for_once_and_then_drops(hung: Hung):
     good = SyncPublisher()
     bus = Bus([hung, good], buffer_size=10, patience_seconds=0.1)
 
-    assert not bus.publish(make_events(10))
     start = time.monotonic()
+    assert not bus.publish(make_events(10))
     with pytest.warns(RuntimeWarning, match=r"Hung has taken no event for 0\.1 s\. Runs no longer wait") as caught:
         await bus.room()
-    first = time.monotonic() - start
-    assert 0.1 <= first < 0.3
+    assert time.monotonic() - start >= 0.1
     assert bus.publish(make_events(5, 11))
-    await bus.room()
+    await is_soon_over(bus.room())
     await bus.settle()
-    assert time.monotonic() - start - first < 0.09
 
     assert bus.dropped == 5
     assert good.got == numbers(15)
@@ -188,13 +185,11 @@ async def test_a_hung_publisher_does_not_hold_up_the_end(hung: Hung):
     bus = Bus([hung, later, good], patience_seconds=0.1)
     bus.publish(make_events(3))
 
-    start = time.monotonic()
     with pytest.warns(RuntimeWarning) as caught:
         await bus.aclose()
-    took = time.monotonic() - start
     await asyncio.sleep(0)
 
-    assert took < 0.5
+    assert not hung.got
     assert sorted(str(one.message).split(".")[0] for one in caught) == [
         "AsyncHung has taken no event for 0",
         "Hung has taken no event for 0",

@@ -20,7 +20,9 @@ from typing_extensions import TypedDict
 from taf.errors import NotStorableError
 from taf.serialization import Codec, dumps, is_exact, loads
 from taf.state.messages import MediaBlock, Message, TextBlock, ToolCallBlock, ToolResultBlock
+from tests.rounds import rounds
 from tests.serialization.values import Moon, datetimes, decimals, keys, shape, texts, times, values
+from tests.steady_ids import steady
 
 
 class Color(Enum):
@@ -165,7 +167,7 @@ def through(codec: Codec, value: Any) -> Any:
 def test_a_value_of_a_declared_type_comes_back(declared: Any, strategy: st.SearchStrategy[Any]) -> None:
     codec = Codec(declared, "field")
 
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=rounds(60), deadline=None)
     @given(strategy)
     def check(value: Any) -> None:
         assert shape(through(codec, value)) == shape(value)
@@ -216,7 +218,7 @@ REFUSED: list[tuple[Any, Any, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("declared", "value", "path"), REFUSED, ids=lambda part: str(part)[:40])
+@pytest.mark.parametrize(("declared", "value", "path"), REFUSED, ids=lambda part: steady(part)[:40])
 def test_what_could_not_come_back_is_refused_with_its_path(declared: Any, value: Any, path: str) -> None:
     with pytest.raises(NotStorableError) as refused:
         Codec(declared, "f").encode(value)

@@ -15,7 +15,9 @@ from pydantic import BaseModel, ConfigDict
 
 from taf.serialization import difference
 from taf.state.copying import copy_value
+from tests.rounds import rounds
 from tests.serialization.values import shape, values
+from tests.steady_ids import steady
 
 NAN = float("nan")
 
@@ -68,7 +70,7 @@ class Grumpy:
         (Point(1), Point(True), ("x",)),
         (Grumpy(), Grumpy(), ()),
     ],
-    ids=repr,
+    ids=steady,
 )
 def test_a_difference_is_found_where_it_is(one: Any, other: Any, where: tuple[Any, ...]) -> None:
     assert difference(one, other, ("value",)) == ("value", *where)
@@ -91,13 +93,13 @@ def test_dataclasses_are_compared_by_their_fields() -> None:
     assert difference(Point([1]), Point([1])) is None
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=rounds(300), deadline=None)
 @given(values, values)
 def test_a_difference_is_found_exactly_when_there_is_one(one: Any, other: Any) -> None:
     assert (difference(one, other) is None) == (shape(one) == shape(other))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=rounds(200), deadline=None)
 @given(values)
 def test_a_copy_does_not_differ(value: Any) -> None:
     assert difference(value, copy_value(value)) is None

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from taf.state import Message
 from taf.state.copying import copier_for, copy_value, is_immutable
+from tests.rounds import rounds
 from tests.serialization.values import shape, values
 
 
@@ -94,7 +95,7 @@ def test_all_other_values_are_copied(declared: Any) -> None:
     assert copier_for(list[declared]) is copy_value
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=rounds(150), deadline=None)
 @given(values)
 def test_a_copy_is_the_same(value: Any) -> None:
     assert shape(copy_value(value)) == shape(value)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from taf.errors import InvalidTransitionError
 from taf.state.execution import TRANSITIONS, ExecutionMeta, ExecutionStatus, Move, advance
 
-PAUSED = {ExecutionStatus.INTERRUPTED_BEFORE, ExecutionStatus.INTERRUPTED_AFTER}
+PAUSED = (ExecutionStatus.INTERRUPTED_BEFORE, ExecutionStatus.INTERRUPTED_AFTER)
 
 
 def test_every_status_has_its_row_and_every_move_leads_somewhere() -> None:
@@ -30,7 +30,7 @@ def test_advance_does_what_the_table_says_and_refuses_all_else(status: Execution
     assert str(refused.value) == f'A thread that is {status.value} cannot be "{move.value}".'
 
 
-@pytest.mark.parametrize("status", set(ExecutionStatus) - {ExecutionStatus.RUNNING})
+@pytest.mark.parametrize("status", [status for status in ExecutionStatus if status is not ExecutionStatus.RUNNING])
 def test_only_a_running_thread_moves_on_pauses_ends_or_fails(status: ExecutionStatus) -> None:
     of_runs = {Move.PROGRESS, Move.PAUSE_BEFORE, Move.PAUSE_AFTER, Move.COMPLETE, Move.FAIL}
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, rule
 
 from taf.state.growing import Growing
+from tests.rounds import rounds
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ class Versions(RuleBasedStateMachine):
 
 
 TestVersions = Versions.TestCase
-TestVersions.settings = settings(max_examples=200, stateful_step_count=30, deadline=None)
+TestVersions.settings = settings(max_examples=rounds(200), stateful_step_count=30, deadline=None)
 
 
 def test_what_a_reader_does_to_its_list_changes_no_version() -> None:

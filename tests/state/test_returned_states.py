@@ -14,6 +14,7 @@ from taf.errors import InvalidUpdateError
 from taf.state import AgentState, Message, append, merge
 from taf.state.schema import StateSchema, Values
 from tests.state.steps import META, Anything, begun, plain, step, wanted
+from tests.steady_ids import steady
 
 
 class Pet(BaseModel):
@@ -84,7 +85,7 @@ def node_of(field: str, change: Any) -> Any:
         ("data", lambda data: data["in"].extend([]), []),
         ("seen", lambda seen: seen.add(2), [("set", "seen", {1, 2})]),
     ],
-    ids=str,
+    ids=steady,
 )
 def test_a_change_in_place_asks_for_the_smallest_change(field: str, change: Any, expected: Any) -> None:
     values = begun(WIDE, items=[1, 2], grown=[1], scores={"a": 1}, data={"in": []}, seen={1})

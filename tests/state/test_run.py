@@ -27,9 +27,10 @@ from taf.state.facts import (
 )
 from taf.state.interrupts import InterruptKind
 from taf.state.run import Run, Stage, evolve, replay, width
+from tests.rounds import rounds
 from tests.state.journals import SCHEMA, journals, outline
 
-slow = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+slow = settings(max_examples=rounds(150), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 TASK = Task("a", "a")
 
 

@@ -16,8 +16,11 @@ from tests.stopping.slow import CONFIG, Slow, Trail, chain, slow_chain, step
 async def test_a_caller_that_is_cancelled_stops_the_run(store: BaseCheckpointer) -> None:
     slow = Slow()
     async with asyncio.timeout(10), slow_chain(store, slow.in_loop) as app:
-        with pytest.raises(TimeoutError):
-            await asyncio.wait_for(app.ainvoke({}, CONFIG), 0.1)
+        running = asyncio.create_task(app.ainvoke({}, CONFIG))
+        await slow.until_entered()
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
 
         found = await app.aget_state(CONFIG)
         assert (found.status, found.state.done) == (ExecutionStatus.STOPPED, ["first"])

@@ -12,7 +12,7 @@ from typing import Any
 from tests.pg.counting import IS_TORTURE
 
 ROOT = Path(__file__).parent.parent.parent
-HANG = 1200 if IS_TORTURE else 120
+HANG = 1200 if IS_TORTURE else 600
 """For how many seconds a program may run before it counts as hung."""
 
 
