@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from taf.checkpointer import BaseCheckpointer, InMemoryCheckpointer
 from tests.pg.fixtures import (  # noqa: F401  # known to every test from here
@@ -18,6 +19,10 @@ from tests.pg.fixtures import (  # noqa: F401  # known to every test from here
 )
 from tests.places import open_store
 from tests.styles import STYLES
+
+# How long an example takes is up to whoever else is on the machine.
+settings.register_profile("taf", deadline=None)
+settings.load_profile("taf")
 
 
 @pytest.fixture(params=["memory", "sqlite"])
