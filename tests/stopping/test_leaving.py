@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,6 +12,13 @@ import pytest
 from taf import ExecutionStatus, StateGraph
 from taf.checkpointer.base import BaseCheckpointer
 from tests.stopping.slow import CONFIG, Slow, Trail, chain, slow_chain, step
+
+
+@pytest.fixture(autouse=True)
+def _collected() -> Iterator[None]:
+    """Have said here what asyncio says of tasks that somebody left: elsewhere it comes at any moment."""
+    yield
+    gc.collect()
 
 
 async def test_a_caller_that_is_cancelled_stops_the_run(store: BaseCheckpointer) -> None:

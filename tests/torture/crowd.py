@@ -6,6 +6,7 @@ Run as ``python -m tests.torture.crowd FOLDER PLACE SECONDS THREADS``; prints it
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import random
 import sys
@@ -22,6 +23,7 @@ from tests.torture.log import CALL, Log
 from tests.torture.tally import call, opened
 
 PROCESSES, CALLERS = 8, 6
+KINDS = ("invoke", "submit", "stop", "stopped", "answer", "look")
 REFUSED = (ThreadBusyError, NothingToResumeError, UnknownThreadError, AnswerError)
 """What a call may meet that comes at the wrong moment."""
 
@@ -36,12 +38,13 @@ class Crowd:
     async def run(self, seconds: float) -> None:
         async with asyncio.timeout(seconds + 60), asyncio.TaskGroup() as group:
             for _ in range(CALLERS):
-                group.create_task(self._call_until(time.monotonic() + seconds))
+                group.create_task(self._call_until(time.monotonic() + seconds, math.ceil(seconds / PROCESSES)))
         self.log.write("done", "", dict(self.done))
 
-    async def _call_until(self, end: float) -> None:
+    async def _call_until(self, end: float, times: int) -> None:
+        """Call until some moment, and on a busy machine for longer: until each kind of call went well so often."""
         calls = [self.invoke, self.invoke, self.submit, self.stop, self.answer, self.look]
-        while time.monotonic() < end:
+        while time.monotonic() < end or min(self.done[name] for name in KINDS) < times:
             chosen, thread = random.choice(calls), str(random.randrange(self.threads))
             CALL.set(time.monotonic())
             try:
