@@ -71,6 +71,9 @@ Encoded: TypeAlias = tuple[str, bytes, bytes | None]
 
 Items = list[list[Any]]
 
+FEW = 16
+"""Up to how many tasks may be next for what stands around a step's changes to be made by itself, and kept."""
+
 _UNKNOWN: tuple[object, bytes, bytes] = (None, b"", b"")
 
 
@@ -115,6 +118,8 @@ class FactCodec(ChangeCodec):
 
         What stands around its changes is the same each time, and kept.
         """
+        if len(frontier) > FEW:
+            return self.encode(Stepped(((task.node, task.key, ops),), frontier))[1:]
         known, head, tail = self._around.get(task.key, _UNKNOWN)
         if known is not frontier:
             head, tail = self._put_around(task, frontier)

@@ -31,15 +31,15 @@ from taf.checkpointer.base import (
     ThreadRow,
     Watcher,
 )
+from taf.checkpointer.postgres_claims import Claims
+from taf.checkpointer.postgres_commits import Commits
 from taf.checkpointer.postgres_machinery import Machinery
-from taf.checkpointer.postgres_pulse import Lease
 from taf.checkpointer.postgres_reads import Reader, knows
 from taf.checkpointer.postgres_rows import ThreadState, encode_name
 from taf.checkpointer.postgres_schema import checked_name
 from taf.checkpointer.postgres_service import Connection, Settings, Work
 from taf.checkpointer.watches import Place
-from taf.errors import ConfigError, StaleOwnerError, ThreadBusyError
-from taf.ids import new_id
+from taf.errors import ConfigError, ThreadBusyError
 
 T = TypeVar("T")
 
@@ -81,6 +81,9 @@ class PgCheckpointer(BaseCheckpointer):
         self._machinery = Machinery(settings, statements)
         self._sql = statements
         self._reader = Reader(statements, self._machinery.pulse)
+        service, pulse = self._machinery.service, self._machinery.pulse
+        self._commits = Commits(service, pulse, statements)
+        self._claims = Claims(service, pulse, statements, self._reader, self._machinery.abandon)
         self._end = weakref.finalize(self, self._machinery.end, PATIENCE)
 
     async def setup(self) -> None:
@@ -93,130 +96,19 @@ class PgCheckpointer(BaseCheckpointer):
         self, key: ThreadKey, *, lease_seconds: float, known: Known | None = None, create: bool = True
     ) -> Grant | None:
         """See ``BaseCheckpointer.acquire``. An owner in this process is alive until it releases or abandons."""
-        loop, pulse = asyncio.get_running_loop(), self._machinery.pulse
-        held: list[Lease] = []
-
-        def undo() -> None:
-            # The transaction may have come to nothing, or its COMMIT may not have been answered.
-            while held:
-                self.abandon(key, held.pop().epoch)
-                pulse.unclaim(key)
-
-        async def work(connection: Connection, _: int) -> Grant | None:
-            undo()
-            await pulse.until_ready()
-            state = await self._claim(connection, key, lease_seconds, create)
-            if state is None:
-                return None
-            # Held before anything else is awaited: the next claim of this process has to find it held.
-            held.append(Lease(state.thread, state.epoch, lease_seconds, Place(state.thread, state.revision)))
-            pulse.hold(key, held[-1])
-            return Grant(state.epoch, await self._reader.stored(connection, key, state, known, is_owned=False))
-
-        def after(grant: Grant | None) -> None:
-            if grant is None:
-                return
-            pulse.unclaim(key)
-            # Nobody is left to release it.
-            if loop.is_closed():
-                self.abandon(key, grant.epoch)
-
-        return await self._run(f'acquire thread "{key.thread}"', work, after, undo)
-
-    async def _claim(self, connection: Connection, key: ThreadKey, seconds: float, create: bool) -> ThreadState | None:
-        """Take a thread, and leave it claimed in this process: behind a pooler it is not committed yet."""
-        pulse = self._machinery.pulse
-        while True:
-            if pulse.lease(key) is None and pulse.claim(key):
-                try:
-                    values = (*self._reader.place(key)[:3], False, pulse.life_lock, seconds)
-                    extra = (new_id(),) if create else ()
-                    row = await connection.fetchrow(self._sql.claim if create else self._sql.take, *values, *extra)
-                    taken = None if row is None else rows.state_of(row, key.thread)
-                except BaseException:
-                    pulse.unclaim(key)
-                    raise
-                if taken is not None:
-                    return taken
-                pulse.unclaim(key)
-            state = await self._reader.find(connection, key)
-            if state is not None and state.is_owned:
-                raise ThreadBusyError(key.thread, state.run_id or None)
-            if not create and (state is None or not state.head):
-                return None
-            await asyncio.sleep(0)  # somebody was quicker, and is gone again
+        self._machinery.enter()
+        return await self._claims.acquire(key, lease_seconds, known, create)
 
     def abandon(self, key: ThreadKey, epoch: int) -> None:
         """See ``BaseCheckpointer.abandon``. The thread is released in passing, or else when its lease ends."""
-        lease = self._machinery.pulse.drop(key, epoch)
-        if lease is not None:
-            self._machinery.enter().post(self._machinery.releasing(lease))
+        self._machinery.abandon(key, epoch)
 
     # -- writing -----------------------------------------------------------------------------------
 
     async def append(self, commit: Commit) -> Sequence[Signal]:
         """See ``BaseCheckpointer.append``. It renews the lease, too."""
-        key, pulse = commit.key, self._machinery.pulse
-        mark = random.getrandbits(62)
-        lease = pulse.lease(key, commit.epoch)
-
-        async def work(connection: Connection, attempt: int) -> tuple[int, Sequence[Signal]]:
-            if lease is None:
-                raise StaleOwnerError(key.thread, commit.epoch)
-            # A first attempt may have been made though its answer was lost, and the lease with it.
-            made = await self._made(connection, lease, commit, mark) if attempt else None
-            if made is not None:
-                return made
-            if pulse.lease(key, commit.epoch) is not lease:
-                raise StaleOwnerError(key.thread, commit.epoch)
-            return await self._append(connection, lease, commit, mark)
-
-        def after(told: tuple[int, Sequence[Signal]]) -> None:
-            revision, signals = told
-            if commit.is_release:
-                pulse.drop(key, commit.epoch)
-            if key in pulse.watches and lease is not None:
-                head = commit.records[-1].sequence if commit.records else commit.expected
-                change = Change(head, commit.status, commit.run_id, () if commit.is_release else signals)
-                pulse.watches.tell(key, Place(lease.thread, revision), change)
-
-        _, signals = await self._run(f'write to thread "{key.thread}"', work, after)
-        return signals
-
-    async def _append(
-        self, connection: Connection, lease: Lease, commit: Commit, mark: int
-    ) -> tuple[int, Sequence[Signal]]:
-        owner, written = self._machinery.pulse.owner, commit.records
-        if commit.is_release and not written and not commit.expected:
-            row = await connection.fetchrow(self._sql.discard, lease.thread, commit.epoch, owner)
-        else:
-            form, values = rows.append_values(commit)
-            row = await connection.fetchrow(
-                self._sql.append(*form),
-                *(lease.thread, commit.epoch, commit.expected, owner),
-                written[-1].sequence if written else commit.expected,
-                *(encode_name(commit.status), encode_name(commit.run_id)),
-                written[-1].at if written else None,
-                *(encode_name(commit.graph), mark, commit.is_release, lease.seconds),
-                *values,
-            )
-        if row is None:
-            raise StaleOwnerError(commit.key.thread, commit.epoch)
-        return row["revision"], rows.signals_of(row["signals"], commit.run_id)
-
-    async def _made(
-        self, connection: Connection, lease: Lease, commit: Commit, mark: int
-    ) -> tuple[int, Sequence[Signal]] | None:
-        """Return what a commit led to whose answer was lost, or None when it was not made."""
-        last = commit.records[-1] if commit.records else None
-        row = await connection.fetchrow(self._sql.made, lease.thread, last.sequence if last else commit.expected)
-        if row is None:  # a release without records removes the thread
-            return (lease.seen.revision + 1, ()) if commit.is_release and not commit.expected else None
-        if row["mark"] == mark:
-            return row["revision"], rows.signals_of(row["signals"], commit.run_id)
-        if row["epoch"] != commit.epoch and last is not None and commit.is_release and row["body"] == last.body:
-            return row["revision"], ()  # made, and the thread has gone on since with somebody else
-        return None
+        self._machinery.enter()
+        return await self._commits.write(commit)
 
     async def signal(self, key: ThreadKey, signal: Signal) -> bool:
         """See ``BaseCheckpointer.signal``."""

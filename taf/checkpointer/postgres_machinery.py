@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from taf.checkpointer.base import ThreadKey
 from taf.checkpointer.postgres_pulse import Lease, Pulse
 from taf.checkpointer.postgres_rows import Statements
 from taf.checkpointer.postgres_service import Service, Settings, Work
@@ -42,6 +43,12 @@ class Machinery:
         for key, lease in self.pulse.all_leases():
             self.pulse.drop(key, lease.epoch)
             await self.service.attempt(self.releasing(lease))
+
+    def abandon(self, key: ThreadKey, epoch: int) -> None:
+        """Stop holding a thread, and have it released in passing."""
+        lease = self.pulse.drop(key, epoch)
+        if lease is not None:
+            self.enter().post(self.releasing(lease))
 
     def releasing(self, lease: Lease) -> Work[Any]:
         """Return the work that gives a thread back."""

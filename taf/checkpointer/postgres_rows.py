@@ -133,6 +133,7 @@ class Statements:
         self._prepare_reading()
         self._prepare_owning()
         self._prepare_removing()
+        self._prepare_group_commit()
 
     def _prepare_reading(self) -> None:
         self.find = self._of(
@@ -170,6 +171,15 @@ class Statements:
             "INSERT INTO {threads} AS t (tenant, thread, born, epoch, owner, life_lock, lease_until) VALUES"
             " ($1, $2, $7, nextval('{epochs}'), $3, $5, clock_timestamp() + $6 * interval '1 second')"
             f" ON CONFLICT (tenant, thread) DO UPDATE SET {taken} WHERE {free} {returned}"
+        )
+        names = "tenant, thread, born, epoch, owner, life_lock, lease_until"
+        self.claim_many = self._of(
+            f"INSERT INTO {{threads}} AS t ({names}) SELECT g.tenant, g.thread, g.born, nextval('{{epochs}}'), $3, $5,"
+            " clock_timestamp() + g.seconds * interval '1 second'"
+            " FROM unnest($1::bytea[], $2::bytea[], $6::float8[], $7::text[]) AS g (tenant, thread, seconds, born)"
+            " ON CONFLICT (tenant, thread) DO UPDATE SET epoch = excluded.epoch, owner = excluded.owner,"
+            " life_lock = excluded.life_lock, lease_until = excluded.lease_until, signals = '{{}}'"
+            f" WHERE {free} {returned}"
         )
         self.discard = self._of(
             "DELETE FROM {threads} WHERE id = $1 AND epoch = $2 AND owner = $3 AND head = 0"
@@ -217,6 +227,24 @@ class Statements:
 
     def _of(self, statement: str) -> str:
         return statement.format_map(self.tables)
+
+    def _prepare_group_commit(self) -> None:
+        given = _arrays(2, *("bigint",) * 4, "bytea", "bytea", "float8", "bytea", "bigint", "boolean", "float8")
+        records = _arrays(13, "bigint", "bigint", "bytea", "bytea", "float8", "bytea", "bytea", "bigint")
+        self.append_many = self._of(
+            "WITH fence AS (UPDATE {threads} AS t SET head = g.head, status = g.status, run_id = g.run_id,"
+            " updated = coalesce(g.updated, t.updated), graph = coalesce(nullif(g.graph, ''::bytea), t.graph),"
+            " mark = g.mark, revision = t.revision + 1,"
+            " owner = CASE WHEN g.is_release THEN NULL ELSE t.owner END,"
+            " life_lock = CASE WHEN g.is_release THEN NULL ELSE t.life_lock END, lease_until ="
+            " CASE WHEN g.is_release THEN NULL ELSE clock_timestamp() + g.seconds * interval '1 second' END"
+            f" FROM unnest({given}) AS g (id, epoch, expected, head, status, run_id, updated, graph, mark, is_release,"
+            " seconds) WHERE t.id = g.id AND t.epoch = g.epoch AND t.head = g.expected AND t.owner = $1"
+            " RETURNING t.id, t.revision, t.signals),"
+            " journal AS (INSERT INTO {journal} (thread, sequence, kind, run_id, at, body, items, step)"
+            f" SELECT r.* FROM unnest({records}) AS r (thread) JOIN fence ON fence.id = r.thread)"
+            " SELECT id, revision, signals FROM fence"
+        )
 
     # -- writing -----------------------------------------------------------------------------------
 

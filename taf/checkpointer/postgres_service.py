@@ -11,7 +11,7 @@ import random
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
-from typing import Any, NamedTuple, TypeAlias, TypeVar
+from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 
 import asyncpg
 
@@ -68,6 +68,37 @@ class Settings(NamedTuple):
         return max(self.patience / 3, 0.05)
 
 
+class Piece(Generic[T]):
+    """A piece of work, what follows from its result, what undoes it when it failed, and who is told."""
+
+    def __init__(
+        self,
+        outcome: Outcome[T],
+        work: Work[T],
+        after: Callable[[T], None] | None = None,
+        undo: Callable[[], None] | None = None,
+    ) -> None:
+        self.outcome, self.work, self._after, self._undo = outcome, work, after, undo
+
+    def succeeded(self, result: T) -> None:
+        """Note the result. It is not told yet."""
+        self.outcome.result = [result]
+        if self._after is not None:
+            # It tells others only; what it raises must not make a commit look like a failure.
+            with suppress(Exception):
+                self._after(result)
+
+    def failed(self, error: Exception) -> None:
+        """Note why it was not done. It is not told yet."""
+        self.outcome.fail(error)
+        self.undo()
+
+    def undo(self) -> None:
+        """Take back what an attempt left in memory."""
+        if self._undo is not None:
+            self._undo()
+
+
 class Service:
     """The thread. It starts with the first piece of work, and ends at ``stop``."""
 
@@ -94,21 +125,22 @@ class Service:
         undo: Callable[[], None] | None = None,
     ) -> T:
         """Have work done, ``after`` it what follows from its result, and return the result. ``undo`` if it failed."""
-        outcome: Outcome[T] = Outcome(what, asyncio.get_running_loop(), DRIVER_ERRORS)
-        self._post(lambda: self._begin(self._do(outcome, work, after, undo)))
-        return await outcome.wait()
+        piece = Piece(Outcome[T](what, asyncio.get_running_loop(), DRIVER_ERRORS), work, after, undo)
+        self.call(lambda: self.begin(self.do(piece)))
+        return await piece.outcome.wait()
 
     def post(self, work: Work[Any]) -> None:
         """Have work done without waiting for it, and without learning whether it succeeded."""
-        outcome: Outcome[Any] = Outcome("", None, DRIVER_ERRORS)
+        piece = Piece(Outcome[Any]("", None, DRIVER_ERRORS), work)
         with suppress(CheckpointerClosedError):
-            self._post(lambda: self._begin(self._do(outcome, work, None)))
+            self.call(lambda: self.begin(self.do(piece)))
 
     def start(self) -> None:
         """Start the thread, if it does not run yet."""
-        self._post(lambda: None)
+        self.call(lambda: None)
 
-    def _post(self, call: Callable[[], None]) -> None:
+    def call(self, call: Callable[[], None]) -> None:
+        """Have something called in the thread."""
         # Under the lock, so that nothing comes behind the end.
         with self._lock:
             if self._is_closed:
@@ -128,7 +160,7 @@ class Service:
             loop, thread = self.loop, self._thread
             if loop is None or thread is None:
                 return
-            loop.call_soon_threadsafe(lambda: self._begin(self._end(farewell)))
+            loop.call_soon_threadsafe(lambda: self.begin(self._end(farewell)))
         if thread is not threading.current_thread():
             thread.join(patience)
 
@@ -147,7 +179,8 @@ class Service:
             loop.run_until_complete(loop.shutdown_asyncgens())
             loop.close()
 
-    def _begin(self, work: Any) -> None:
+    def begin(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do this beside whatever else is being done."""
         assert self.loop is not None
         task: asyncio.Task[None] = self.loop.create_task(work)
         self._tasks.add(task)
@@ -166,33 +199,23 @@ class Service:
             self._pool.terminate()
         self.loop.stop()
 
-    async def _do(
-        self,
-        outcome: Outcome[T],
-        work: Work[T],
-        after: Callable[[T], None] | None,
-        undo: Callable[[], None] | None = None,
-    ) -> None:
+    async def do(self, piece: Piece[T], *, first: int = 0) -> None:
+        """Do a piece of work. ``first``: how many attempts were made before, by others than this."""
         try:
-            outcome.result = [await self.attempt(work)]
+            result = await self.attempt(piece.work, first=first)
         except Exception as error:
-            outcome.fail(error)
-            if undo is not None:
-                undo()
-        if after is not None and outcome.error is None:
-            # It tells others only; what it raises must not make a commit look like a failure.
-            with suppress(Exception):
-                after(outcome.result[0])
-        tell([outcome])
+            piece.failed(error)
+        else:
+            piece.succeeded(result)
+        tell([piece.outcome])
 
-    async def attempt(self, work: Work[T]) -> T:
+    async def attempt(self, work: Work[T], *, first: int = 0) -> T:
         """Do a piece of work, again and again while the server cannot be reached. Raise what is left in the end."""
         assert self.loop is not None
-        deadline, pause, number = self.loop.time() + self.settings.patience, 0.02, 0
+        deadline, pause, number = self.loop.time() + self.settings.patience, 0.02, first
         while True:
             try:
-                async with asyncio.timeout(self.settings.attempt_seconds):
-                    return await self._attempt(work, number)
+                return await self.once(work, number)
             except _UNPREPARED as error:
                 raise StoreUnavailableError("use the connection", f"{error} {_POOLER}") from error
             except (asyncpg.exceptions.DiskFullError, asyncpg.exceptions.InvalidAuthorizationSpecificationError):
@@ -202,6 +225,11 @@ class Service:
                     raise
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))
             pause, number = min(pause * 2, 0.5), number + 1
+
+    async def once(self, work: Work[T], number: int) -> T:
+        """Make one attempt, the one of that number."""
+        async with asyncio.timeout(self.settings.attempt_seconds):
+            return await self._attempt(work, number)
 
     async def _attempt(self, work: Work[T], number: int) -> T:
         pool = self._pool or await self.open()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from inspect import isawaitable
 from typing import Any, NamedTuple, Protocol, cast
 
@@ -86,11 +86,7 @@ class Runner:
         A cancellation from outside is let through once every node has left.
         """
         if len(tasks) == 1:
-            task = tasks[0]
-            node = self.spec.nodes[task.node]
-            if node.is_plain:  # awaited in the run's own task
-                return self._call(node, Context(self._host, self._host.run, task))
-            return self.attempts(node, task)
+            return self.one(self.spec.nodes[tasks[0].node], tasks[0])  # awaited in the run's own task
         return _Branches(self, tasks, self._width).run()
 
     @staticmethod
@@ -104,7 +100,13 @@ class Runner:
 
     # -- one node ----------------------------------------------------------------------------------
 
-    async def attempts(self, node: Node, task: Task) -> Output:
+    def one(self, node: Node, task: Task) -> Coroutine[Any, Any, Output]:
+        """Run one node: await what it returned."""
+        if node.is_plain:
+            return self._call(node, Context(self._host, self._host.run, task))
+        return self._attempts(node, task)
+
+    async def _attempts(self, node: Node, task: Task) -> Output:
         """Run a node as often as its retry policy says."""
         attempt = 1
         while True:
@@ -206,7 +208,7 @@ class Runner:
             ops = schema.wanted_by_dict(cast("dict[str, Any]", update), node.returned)
         else:
             ops = self._wanted(node, values, update)
-        return Output(task.key, task.node, tuple(ops), goto, _ask(state, update))
+        return Output(task.key, task.node, tuple(ops), goto, _ask(state, update) if schema.can_ask else None)
 
     def _wanted(self, node: Node, values: Any, update: Any) -> list[Op]:
         schema, who = self._schema, node.returned
@@ -261,6 +263,8 @@ class _Branches:
         self._results: list[StepResult | None] = [None] * len(tasks)
         self._exit: BaseException | None = None
         self._working: list[asyncio.Task[None]] = []
+        self._left, self._is_cancelled = len(tasks), False
+        self._all_left = asyncio.get_running_loop().create_future()
 
     async def run(self) -> StepResult:
         spec = self._runner.spec
@@ -271,7 +275,9 @@ class _Branches:
             for index, task in enumerate(self._tasks)
         ]
         try:
-            await asyncio.wait(self._working)
+            await self._all_left  # counted: a callback for each task would cost as much as the task
+            if self._is_cancelled:
+                await asyncio.wait(self._working)
         except asyncio.CancelledError:
             self._runner.left_behind = self._joined()
             self._cancel()
@@ -285,10 +291,10 @@ class _Branches:
     async def _branch(self, index: int, node: Node, task: Task) -> None:
         try:
             if self._turn is None:
-                output = await self._runner.attempts(node, task)
+                output = await self._runner.one(node, task)
             else:
                 async with self._turn:
-                    output = await self._runner.attempts(node, task)
+                    output = await self._runner.one(node, task)
             if not self._runner.is_stopping:  # what comes after a stop is refused
                 self._results[index] = StepResult((output,))
         except (KeyboardInterrupt, SystemExit) as left:
@@ -298,8 +304,18 @@ class _Branches:
             self._results[index] = self._runner.came_out(task, left)
             if isinstance(left, Exception):
                 self._cancel()
+        finally:
+            self._left -= 1
+            if not self._left:
+                self._wake()
+
+    def _wake(self) -> None:
+        if not self._all_left.done():
+            self._all_left.set_result(None)
 
     def _cancel(self) -> None:
+        self._is_cancelled = True
+        self._wake()  # a branch that did not begin will not be counted
         own = asyncio.current_task()
         for task in self._working:
             if task is not own:

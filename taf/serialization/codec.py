@@ -24,18 +24,19 @@ class Codec:
     that the others get: they are decoded again before they are accepted, and compared.
     """
 
-    __slots__ = ("_adapter", "_comes_back", "_is_exact", "path", "plain")
+    __slots__ = ("_adapter", "_comes_back", "_is_exact", "_plain_items", "path", "plain")
 
     def __init__(self, declared: Any, path: str, config: ConfigDict | None = None) -> None:
         self.path = path
         self._is_exact = is_exact(declared)
         self.plain = _plain_types(declared)
+        self._plain_items = _plain_types(get_args(declared)[0]) if get_origin(declared) is list else frozenset[Any]()
         self._comes_back = _promise(declared)
         self._adapter = adapter_of(declared, config)
 
     def encode(self, value: Any) -> tuple[Any, list[Mark]]:
         """Return plain JSON types and marks. Raise ``NotStorableError``."""
-        if type(value) in self.plain:
+        if type(value) in self.plain or (type(value) is list and self._plain_items.issuperset(map(type, value))):
             return value, []
         try:
             plain = self._dump(value)

@@ -1,0 +1,93 @@
+"""Group commit: pieces of work that wait together are done by one statement, in one transaction.
+
+While nothing waits, each is done alone and at once. One that does not succeed together is done alone, which finds out
+why; so does each of them when the statement failed, and looks first whether it was made.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+from taf.checkpointer.outcome import Outcome, tell
+from taf.checkpointer.postgres_service import DRIVER_ERRORS, Connection, Piece, Service, Work
+
+P = TypeVar("P")
+T = TypeVar("T")
+
+LANES = 2
+"""How many statements of one kind are under way at most: what comes meanwhile waits, and goes together."""
+
+MOST = 200
+"""How many pieces of work one statement takes."""
+
+Together = Callable[[Connection, Sequence[P]], Awaitable[Sequence[T | None]]]
+"""Does many at once, and returns the result of each, or None for one that has to be done alone."""
+
+
+class _Waiting(Piece[T], Generic[P, T]):
+    """A piece of work with what it takes to do it together with others."""
+
+    part: P
+
+
+class Batches(Generic[P, T]):
+    """Work of one kind."""
+
+    def __init__(self, service: Service, together: Together[P, T]) -> None:
+        self._service, self._together = service, together
+        # Only the service's thread uses these.
+        self._waiting: list[_Waiting[P, T]] = []
+        self._lanes = 0
+
+    async def run(
+        self,
+        what: str,
+        part: P,
+        work: Work[T],
+        after: Callable[[T], None],
+        undo: Callable[[], None] | None = None,
+    ) -> T:
+        """Have ``part`` done together with others, or alone by ``work``; for the rest see ``Service.run``."""
+        piece: _Waiting[P, T] = _Waiting(Outcome(what, asyncio.get_running_loop(), DRIVER_ERRORS), work, after, undo)
+        piece.part = part
+        self._service.call(lambda: self._take(piece))
+        return await piece.outcome.wait()
+
+    # -- in the service's thread -------------------------------------------------------------------
+
+    def _take(self, piece: _Waiting[P, T]) -> None:
+        self._waiting.append(piece)
+        if self._lanes < LANES:
+            self._lanes += 1
+            self._service.begin(self._work())
+
+    async def _work(self) -> None:
+        try:
+            while self._waiting:
+                pieces, self._waiting = self._waiting[:MOST], self._waiting[MOST:]
+                if len(pieces) == 1:
+                    await self._service.do(pieces[0])
+                else:
+                    await self._do(pieces)
+        finally:
+            self._lanes -= 1
+
+    async def _do(self, pieces: Sequence[_Waiting[P, T]]) -> None:
+        parts = [piece.part for piece in pieces]
+        try:
+            results = await self._service.once(lambda connection, _: self._together(connection, parts), 0)
+        except Exception:  # nobody knows what was made
+            for piece in pieces:
+                piece.undo()
+                self._service.begin(self._service.do(piece, first=1))
+            return
+        done: list[Outcome[T]] = []
+        for piece, result in zip(pieces, results, strict=True):
+            if result is None:
+                self._service.begin(self._service.do(piece))
+            else:
+                piece.succeeded(result)
+                done.append(piece.outcome)
+        tell(done)

@@ -1,0 +1,129 @@
+"""Commits and claims of many threads that wait together go together, and each of them keeps what it was promised."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+
+import pytest
+
+from taf.checkpointer import PgCheckpointer
+from taf.checkpointer.base import Signal, ThreadKey
+from taf.errors import StaleOwnerError, ThreadBusyError
+from taf.testing.store.owner import RUN, Owner, load, make_interrupt, make_record
+from tests.pg.proxy import Action, Proxy
+
+KEYS = [ThreadKey("", f"thread {number}") for number in range(40)]
+COMMIT, TOGETHER, CLAIMS = "WITH fence", "FROM unnest", "SELECT g.tenant"
+
+
+@pytest.fixture
+async def store(pg_proxy: Proxy) -> AsyncIterator[PgCheckpointer]:
+    """A store that reaches its server by way of the proxy."""
+    async with PgCheckpointer(pg_proxy.dsn) as store:
+        await store.setup()
+        yield store
+
+
+async def owners_of(store: PgCheckpointer, keys: Sequence[ThreadKey] = KEYS) -> list[Owner]:
+    """Acquire threads, all at once."""
+    return await asyncio.gather(*[Owner.of(store, key) for key in keys])
+
+
+def made(proxy: Proxy, text: str) -> int:
+    """Count the statements so far that hold a text."""
+    return sum(count for statement, count in proxy.statements.items() if text in statement)
+
+
+async def heads(store: PgCheckpointer) -> list[list[int]]:
+    """Read which records each thread has."""
+    return [[record.sequence for record in await store.read(key)] for key in KEYS]
+
+
+async def test_what_is_done_at_once_takes_few_statements(pg_proxy: Proxy, store: PgCheckpointer) -> None:
+    owners = await owners_of(store)
+    assert len({owner.epoch for owner in owners}) == len(KEYS)
+    assert made(pg_proxy, "INSERT INTO") < len(KEYS) / 2
+    for _ in range(3):
+        await asyncio.gather(*[owner.step() for owner in owners])
+    assert made(pg_proxy, COMMIT) < 3 * len(KEYS) / 2
+    assert await heads(store) == [[1, 2, 3]] * len(KEYS)
+    await asyncio.gather(*[owner.release() for owner in owners])
+    assert not any([(await load(store, key)).is_owned for key in KEYS])
+
+
+async def test_a_commit_tells_its_own_thread_its_signals_and_no_other(store: PgCheckpointer) -> None:
+    owners = await owners_of(store)
+    await asyncio.gather(*[owner.step() for owner in owners])
+    assert await store.signal(KEYS[7], Signal("stop", RUN, b"enough"))
+    told = await asyncio.gather(*[owner.step() for owner in owners])
+    assert [[signal.body for signal in signals] for signals in told if signals] == [[b"enough"]]
+    assert told[7]
+
+
+async def test_one_that_lost_its_thread_does_not_hold_up_the_others(pg_dsn: str, store: PgCheckpointer) -> None:
+    owners = await owners_of(store)
+    lost = owners[3]
+    store.abandon(lost.key, lost.epoch)
+    async with PgCheckpointer(pg_dsn) as elsewhere:
+        await Owner.of(elsewhere, lost.key)
+        results = await asyncio.gather(*[owner.step() for owner in owners], return_exceptions=True)
+    assert [type(result) for result in results if isinstance(result, BaseException)] == [StaleOwnerError]
+    assert isinstance(results[3], StaleOwnerError)
+    assert await heads(store) == [[] if key == lost.key else [1] for key in KEYS]
+
+
+async def test_a_wrong_head_is_refused_alone(store: PgCheckpointer) -> None:
+    owners = await owners_of(store)
+    owners[0].head = 5
+    results = await asyncio.gather(*[owner.step() for owner in owners], return_exceptions=True)
+    assert [isinstance(result, StaleOwnerError) for result in results] == [True] + [False] * (len(KEYS) - 1)
+
+
+async def test_commits_of_every_form_mix(store: PgCheckpointer) -> None:
+    owners = await owners_of(store)
+    work = [
+        owner.append(make_record(1), make_record(2))
+        if number % 3 == 0
+        else owner.step(interrupts=[make_interrupt(f"i{number}")])
+        if number % 3 == 1
+        else owner.append()
+        for number, owner in enumerate(owners)
+    ]
+    await asyncio.gather(*work)
+    assert await heads(store) == [[[1, 2], [1], []][number % 3] for number in range(len(KEYS))]
+    assert len(await store.interrupts()) == len([number for number in range(len(KEYS)) if number % 3 == 1])
+
+
+@pytest.mark.parametrize("action", ["cut request", "cut answer"])
+async def test_commits_that_are_cut_together_are_each_made_once(
+    pg_proxy: Proxy, store: PgCheckpointer, action: Action
+) -> None:
+    owners = await owners_of(store)
+    for _ in range(3):
+        fault = pg_proxy.fault(action, TOGETHER)
+        await asyncio.gather(*[owner.step() for owner in owners])
+        assert fault.hits == 1
+    assert await heads(store) == [[1, 2, 3]] * len(KEYS)
+
+
+@pytest.mark.parametrize("action", ["cut request", "cut answer"])
+async def test_claims_that_are_cut_together_are_made_again(
+    pg_proxy: Proxy, store: PgCheckpointer, action: Action
+) -> None:
+    fault = pg_proxy.fault(action, CLAIMS)
+    owners = await owners_of(store)
+    assert fault.hits == 1
+    await asyncio.gather(*[owner.step() for owner in owners])
+    assert await heads(store) == [[1]] * len(KEYS)
+
+
+async def test_claims_of_one_thread_at_once_have_one_winner(store: PgCheckpointer) -> None:
+    await asyncio.gather(*[owner.step(is_release=True) for owner in await owners_of(store)])
+    claims = [Owner.of(store, key) for key in KEYS for _ in range(3)]
+    results = await asyncio.gather(*claims, return_exceptions=True)
+    won = [result for result in results if isinstance(result, Owner)]
+    assert {owner.key for owner in won} == {*KEYS}
+    assert len(won) == len(KEYS)
+    assert all(isinstance(result, Owner | ThreadBusyError) for result in results)
+    assert all(owner.stored.head == 1 for owner in won)
