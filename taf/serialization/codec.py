@@ -36,7 +36,8 @@ class Codec:
 
     def encode(self, value: Any) -> tuple[Any, list[Mark]]:
         """Return plain JSON types and marks. Raise ``NotStorableError``."""
-        if type(value) in self.plain or (type(value) is list and self._plain_items.issuperset(map(type, value))):
+        kind = type(value)
+        if kind in self.plain or (kind is list and self._plain_items.issuperset(map(type, value))):
             return value, []
         try:
             plain = self._dump(value)
