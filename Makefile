@@ -18,7 +18,7 @@ help:
 	@echo "make demo      run the approval example in a fresh environment"
 	@echo "make test      run the tests on every Python found (ARGS=... goes to pytest)"
 	@echo "make test-one  run the tests on the first Python found"
-	@echo "make test-e2e  run the tests behind a real pgbouncer, which it installs, and on disks that are really full"
+	@echo "make test-e2e  run the tests with other programs (pgbouncer, ACP clients), which it installs, and on disks that are really full"
 	@echo "make torture   run kills, faults and races by the hundred, with fsync, and fuzz (an hour or so)"
 	@echo "make fuzz      fuzz the decoders by coverage, for FUZZ_SECONDS=600"
 	@echo "make bench     the same work on taf and its peers, side by side (20 minutes; ARGS=... goes to it)"
@@ -82,6 +82,8 @@ test-e2e: WORKERS =
 test-e2e: override ARGS += -m e2e
 test-e2e:
 	@scripts/pgbouncer.sh
+	@scripts/textual_chat.sh
+	@scripts/acpx.sh
 	$(call run_tests,$$(scripts/interpreters.sh | sed -n 1p))
 
 # -s: each part prints its counts.
@@ -126,5 +128,5 @@ docs: .venv/.installed-dev
 	.venv/bin/mkdocs build --strict
 
 clean:
-	rm -rf .venv .venvs .demo .fuzz site dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venvs .npm .demo .fuzz site dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

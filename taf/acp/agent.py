@@ -28,7 +28,7 @@ from acp.schema import (
 )
 
 from taf.acp.content import PromptBlock, message_of, text_of
-from taf.acp.desk import DEADLINE_SECONDS, Desk
+from taf.acp.desk import DEADLINE_SECONDS, Desk, Line
 from taf.acp.narrator import Narrator, Update
 from taf.acp.questions import shown_as_call
 from taf.acp.session import Session
@@ -67,13 +67,11 @@ class GraphAgent:
         self._app, self._read_prompt, self._deadline = app, read_prompt or message_of, deadline
         self._name = name or app.name or "taf"
         self._sessions: dict[str, Session] = {}
-        self._capabilities: ClientCapabilities | None = None
-        self._by: str | None = None
-        self._client: Client | None = None
+        self._line: Line | None = None
 
     def on_connect(self, conn: Client) -> None:
         """Take the connection to the client."""
-        self._client = conn
+        self._line = Line(conn)
 
     async def initialize(
         self,
@@ -83,8 +81,8 @@ class GraphAgent:
         **_: Any,
     ) -> InitializeResponse:
         """Say what this agent can do, and note what the client can."""
-        self._capabilities = client_capabilities
-        self._by = None if client_info is None else client_info.name
+        line = self._connected
+        line.capabilities, line.name = client_capabilities, None if client_info is None else client_info.name
         return InitializeResponse(
             protocol_version=PROTOCOL_VERSION,
             agent_capabilities=AgentCapabilities(
@@ -119,6 +117,7 @@ class GraphAgent:
             is_first = False
             await desk.tell(narrator.past(event), _never)
         await desk.tell(map(shown_as_call, snapshot.interrupts), _never)
+        await desk.settle()
         return LoadSessionResponse()
 
     async def list_sessions(self, cwd: str | None = None, cursor: str | None = None, **_: Any) -> ListSessionsResponse:
@@ -139,7 +138,7 @@ class GraphAgent:
             given = self._read_prompt(prompt)
         except Exception as error:
             raise RequestError.invalid_params({"details": f"{type(error).__name__}: {error}"}) from error
-        turn = session.begin(self._app, self._desk(session_id), given, text_of(prompt), self._by)
+        turn = session.begin(self._app, self._desk(session_id), given, text_of(prompt), self._connected.name)
         return PromptResponse(stop_reason=await asyncio.shield(turn.answered))
 
     async def cancel(self, session_id: str, **_: Any) -> None:
@@ -150,9 +149,13 @@ class GraphAgent:
 
     # -- threads -----------------------------------------------------------------------------------
 
+    @property
+    def _connected(self) -> Line:
+        assert self._line is not None  # it is there before the first call
+        return self._line
+
     def _desk(self, session_id: str) -> Desk:
-        assert self._client is not None  # it is there before the first call
-        return Desk(self._client, self._capabilities, session_id, deadline=self._deadline)
+        return Desk(self._connected, session_id, deadline=self._deadline)
 
     async def _snapshot(self, session_id: str) -> StateSnapshot:
         try:

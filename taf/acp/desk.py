@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, TypeAlias
 
@@ -24,6 +25,11 @@ from taf.state.interrupts import InterruptRecord, Reject, Respond
 DEADLINE_SECONDS = 240.0
 """How long a client has to answer: less than the 300 s after which some clients answer by themselves."""
 
+OVERTAKING = frozenset({"textual-chat"})
+"""Names of clients that may see the answer to a prompt before updates that were sent just before it, and lose those."""
+SETTLE_METHOD = "taf/settle"
+SETTLE_SECONDS = 5.0
+
 
 class _NoDecision:
     def __repr__(self) -> str:
@@ -40,15 +46,27 @@ ELSEWHERE: Final = _NoDecision()
 Outcome: TypeAlias = Decision | _NoDecision
 
 
+@dataclass
+class Line:
+    """The connection to a client, and what is known of it."""
+
+    client: Client
+    capabilities: ClientCapabilities | None = None
+    name: str | None = None
+
+    @property
+    def has_forms(self) -> bool:
+        """True when the client can show a form."""
+        elicitation = None if self.capabilities is None else self.capabilities.elicitation
+        return elicitation is not None and elicitation.form is not None
+
+
 class Desk:
     """Speaks with the client about one session. ``deadline``: seconds to answer a question."""
 
-    def __init__(
-        self, client: Client, capabilities: ClientCapabilities | None, session_id: str, *, deadline: float
-    ) -> None:
-        self._client, self.session_id, self._deadline = client, session_id, deadline
-        elicitation = None if capabilities is None else capabilities.elicitation
-        self.has_forms = elicitation is not None and elicitation.form is not None
+    def __init__(self, line: Line, session_id: str, *, deadline: float) -> None:
+        self._line, self._client, self.session_id, self._deadline = line, line.client, session_id, deadline
+        self.has_forms = line.has_forms
 
     async def tell(self, updates: Iterable[Update], is_over: Callable[[], bool]) -> None:
         """Send updates, one after another, until the turn that they belong to is over."""
@@ -56,6 +74,18 @@ class Desk:
             if is_over():
                 return
             await self._client.session_update(session_id=self.session_id, update=update)
+
+    async def settle(self) -> None:
+        """Wait until a client of those that need it has taken in what it was told.
+
+        It answers what it does not know in its turn, if only by an error, and so behind all that was sent before.
+        """
+        if self._line.name not in OVERTAKING:
+            return
+        asking = asyncio.ensure_future(self._client.ext_method(SETTLE_METHOD, {}))
+        await asyncio.wait({asking}, timeout=SETTLE_SECONDS)
+        asking.cancel()
+        await asyncio.gather(asking, return_exceptions=True)
 
     async def ask(
         self, record: InterruptRecord, over: asyncio.Future[Any], closed: Coroutine[Any, Any, None]

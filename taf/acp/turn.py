@@ -120,19 +120,25 @@ class Turn:
         try:
             if before is not None and before.task is not None:
                 await asyncio.wait({before.task})  # its nodes may still unwind
-            answer = await self._to_its_end(supersedes)
-        except (_NoMoreToDo, ConnectionError):  # the latter: the client is gone
-            pass
-        except RecursionLimitError:
-            answer = "max_turn_requests"
-        except Exception as error:
-            answer = as_seen(error)
+            answer = await self._outcome(supersedes)
+            if not self.is_over:
+                await self._desk.settle()
         finally:
             if not self._has_heir:
                 self.answer(answer)
             self._hush("the turn is over")
             if self._active is not None:
                 await self._active.until_landed()
+
+    async def _outcome(self, supersedes: bool) -> StopReason | Exception:
+        try:
+            return await self._to_its_end(supersedes)
+        except (_NoMoreToDo, ConnectionError):  # the latter: the client is gone
+            return "cancelled"
+        except RecursionLimitError:
+            return "max_turn_requests"
+        except Exception as error:
+            return as_seen(error)
 
     async def _to_its_end(self, supersedes: bool) -> StopReason:
         paused, text = await self._paused(), self._prompt.text

@@ -10,6 +10,8 @@ from pydantic import BaseModel
 
 from taf import AgentState, CompiledGraph, Message, RetryPolicy, SqliteCheckpointer, StateGraph, emit, interrupt
 
+PACE = float(os.environ.get("TAF_ACP_PACE", "0.02"))
+
 print("a module that is loaded may print")
 
 
@@ -24,13 +26,13 @@ def last_words(state: AgentState) -> str:
 
 
 async def talk(state: AgentState) -> Message:
-    """Stream as many words as the user says, one each 20 ms."""
+    """Stream as many words as the user says, one each ``TAF_ACP_PACE`` seconds."""
     words = last_words(state)
     count = int(words.split()[-1]) if words.split()[-1].isdecimal() else 5
     name = words.split()[0]
     for number in range(count):
         emit(f"{name}{number} ")
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(PACE)
     return Message.text_message("".join(f"{name}{number} " for number in range(count)), role="assistant")
 
 
@@ -121,3 +123,12 @@ async def flaky(state: AgentState) -> Message:
 def failing() -> CompiledGraph:
     policy = RetryPolicy(max_attempts=2, initial_interval=0.01)
     return StateGraph().add_node("flaky", flaky, retry=policy).compile(checkpointer=store(), name="failing")
+
+
+async def remember(state: AgentState) -> Message:
+    said = [message.text() for message in state.messages if message.role == "user"]
+    return Message.text_message(f"You have said: {', '.join(said)}", role="assistant")
+
+
+def remembering() -> CompiledGraph:
+    return StateGraph().add_node(remember).compile(checkpointer=store(), name="remembering")
