@@ -30,13 +30,15 @@ class Codec:
         self.path = path
         self._is_exact = is_exact(declared)
         self.plain = _plain_types(declared)
-        self._plain_items = _plain_types(get_args(declared)[0]) if get_origin(declared) is list else frozenset[Any]()
+        self._plain_items: frozenset[Any] = frozenset()
+        if get_origin(declared) is list:
+            self._plain_items = _plain_types(get_args(declared)[0])
         self._comes_back = _promise(declared)
         self._adapter = adapter_of(declared, config)
 
     def encode(self, value: Any) -> tuple[Any, list[Mark]]:
         """Return plain JSON types and marks. Raise ``NotStorableError``."""
-        kind = type(value)
+        kind: type = type(value)  # pyright: ignore[reportUnknownVariableType]
         if kind in self.plain or (kind is list and self._plain_items.issuperset(map(type, value))):
             return value, []
         try:
