@@ -96,6 +96,12 @@ class ActiveRun:
             with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.wrap_future(self.landed())
 
+    async def has_landed_within(self, seconds: float) -> bool:
+        """Wait for the end of the run, from any loop; say whether it came in time."""
+        landing = asyncio.wrap_future(self.landed())
+        await asyncio.wait([landing], timeout=seconds)
+        return landing.done() or not landing.cancel()
+
     def landed(self) -> concurrent.futures.Future[None]:
         """Return a future that is done when the run is; to be waited for from any loop or thread."""
         waiter: concurrent.futures.Future[None] = concurrent.futures.Future()

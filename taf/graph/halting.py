@@ -159,6 +159,8 @@ class Halting:
             ledger.unstage()
         if self._detaching is None and not (ledger.is_open and ledger.run.status is ExecutionStatus.RUNNING):
             return
+        if self._has_cancelled and isinstance(left, asyncio.CancelledError):
+            self._take_back_cancels()  # this is it: there is nothing to shake off
         try:
             await self._stop(ledger)
         except (TafError, asyncio.CancelledError):
@@ -185,6 +187,11 @@ class Halting:
         if self._has_cancelled and task is not None and task is asyncio.current_task() and task.cancelling():
             with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.sleep(0)
+            self._take_back_cancels()
+
+    def _take_back_cancels(self) -> None:
+        task = self.task
+        if task is not None and task is asyncio.current_task() and task.cancelling():
             while task.uncancel():
                 pass
 

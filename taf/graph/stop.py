@@ -43,10 +43,7 @@ async def stop(runtime: Runtime, active: ActiveRun | None, thread_id: str, reaso
     elif active is not None and not active.engine.is_at_rest:
         run_id = active.config.run_id
         active.request_stop(reason)
-        try:
-            async with asyncio.timeout(PATIENCE_SECONDS):
-                await asyncio.wrap_future(active.landed())
-        except TimeoutError:
+        if not await active.has_landed_within(PATIENCE_SECONDS):
             return _late(thread_id, run_id)
         if active.engine.has_thread:  # otherwise another run has it, and this one was refused
             last = active.engine.run.run_id  # that of the thread, should it have been stopped before it wrote
