@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         SqliteCheckpointer,
     )
     from taf.errors import (
+        AgentError,
         AlreadyAnsweredError,
         AmbiguousResumeError,
         AnswerError,
@@ -144,6 +145,7 @@ __all__ = [
     "CompositePublisher",
     "ConsolePublisher",
     # errors
+    "AgentError",
     "AlreadyAnsweredError",
     "AmbiguousResumeError",
     "AnswerError",

@@ -16,7 +16,8 @@ TafError
 │   ├── PauseSwallowedError
 │   ├── InterruptRejectedError     a human said no to a question
 │   ├── WorkFailedError            the caller that does the work said that it has failed
-│   └── WorkLostError              the caller that did the work is gone
+│   ├── WorkLostError              the caller that did the work is gone
+│   └── AgentError                 an agent that a node speaks with failed
 ├── ThreadError                    a call that does not fit the thread's status
 │   ├── InvalidTransitionError
 │   ├── ThreadBusyError
@@ -187,6 +188,14 @@ class WorkLostError(RunError):
     def __init__(self, run_id: str) -> None:
         self.run_id = run_id
         super().__init__(f"Task {run_id} was the work of a process that is gone. Create it again.")
+
+
+class AgentError(RunError):
+    """An agent in a process of its own could not be started, went away, or refused what it was asked for."""
+
+    def __init__(self, command: Sequence[str], why: str) -> None:
+        self.command, self.why = tuple(command), why
+        super().__init__(f'The agent "{" ".join(command)}": {why}.')
 
 
 # -- threads ---------------------------------------------------------------------------------------

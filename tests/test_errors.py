@@ -28,6 +28,7 @@ MADE: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
     "PauseSwallowedError": (("a", "Sure?"), {}),
     "InterruptRejectedError": (("too dear", "alice", "end"), {}),
     "WorkLostError": (("r1",), {}),
+    "AgentError": ((("agent", "--acp"), "it went away"), {}),
     "InvalidTransitionError": (("idle", "stopped"), {}),
     "ThreadBusyError": (("t", "r"), {}),
     "ThreadPausedError": (("t", ["Sure?"]), {}),
@@ -125,6 +126,7 @@ def test_an_answer_that_came_twice_is_both_a_wrong_answer_and_nothing_to_resume(
     ("made", "sentence"),
     [
         (errors.RecursionLimitError(1, ["a"]), "The run made 1 step, its recursion_limit, and would go on with a. "),
+        (errors.AgentError(["agent", "--acp"], "it went away"), 'The agent "agent --acp": it went away.'),
         (errors.GraphValidationError(["x", "y"]), "The graph has 2 faults:\n  - x\n  - y"),
         (errors.InterruptRejectedError("", None), "The question was rejected."),
         (errors.InterruptRejectedError("too dear", "bo"), "The question was rejected by bo: too dear."),

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from taf.acp.agent import GraphAgent, ReadPrompt
 from taf.acp.desk import DEADLINE_SECONDS
+from taf.acp.node import AgentNode, MakePrompt
 from taf.acp.stdio import serve
 
 __all__ = [
+    "AgentNode",
     "DEADLINE_SECONDS",
     "GraphAgent",
+    "MakePrompt",
     "ReadPrompt",
     "serve",
 ]
