@@ -174,6 +174,8 @@ class Journal:
 
     def _rebuild(self, thread_id: str, stored: Stored, warm: Warm | None) -> Warm:
         """Fold what was read. Raise ``GraphChangedError`` or ``StoreCorruptError``."""
+        if not stored.head:
+            return Warm(stored.born, Run(thread_id), 0, 0, stored.floor)
         try:
             if stored.is_known and warm is not None:
                 fold, size, kept = Fold(self.reading, warm.run), warm.tail_bytes, warm.snapshot_bytes

@@ -81,7 +81,7 @@ class RunResult(Mapping[str, Any]):
     def state(self) -> Any:
         """The state, as an instance of the graph's state model."""
         if self._state is None:
-            self._state = self._schema.state(self._run.values, self._run.meta())
+            self._state = self._schema.state(self._run.values, self._run)
         return self._state
 
     @property
@@ -155,7 +155,7 @@ class StateSnapshot:
 def snapshot_of(schema: StateSchema, run: Run, created_at: datetime | None) -> StateSnapshot:
     """Return what a run looks like from outside."""
     return StateSnapshot(
-        state=schema.state(run.values, run.meta()),
+        state=schema.state(run.values, run),
         next=tuple(dict.fromkeys(task.node for task in run.frontier if task.key not in run.details.finished)),
         interrupts=run.details.interrupts,
         status=run.status,

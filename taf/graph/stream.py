@@ -53,7 +53,7 @@ class Tap:
 
     def _values(self, events: Sequence[Event], run: Run) -> list[Any]:
         is_state = any(event.event_type in _CHANGES_STATE for event in events)
-        return [self._schema.state(run.values, run.meta())] if is_state else []
+        return [self._schema.state(run.values, run)] if is_state else []
 
     async def read(self, active: ActiveRun) -> AsyncGenerator[Any, None]:
         """Yield chunks until the run is over, then raise what it raised. A reader that breaks off stops the run."""

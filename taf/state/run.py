@@ -291,9 +291,9 @@ def _stopped(schema: StateSchema, run: Run, fact: Stopped) -> Run:
 
 
 def _completed(schema: StateSchema, run: Run, fact: Completed) -> Run:
-    return run._replace(
-        status=advance(run.status, Move.COMPLETE), sequence=run.sequence + 1, frontier=(), details=NOTHING
-    )
+    thread_id, values, status, run_id, before, step, node, _, visit, stage, ran, _, edition = run
+    status = advance(status, Move.COMPLETE)
+    return Run(thread_id, values, status, run_id, before + 1, step, node, (), visit, stage, ran, NOTHING, edition)
 
 
 def _failed(schema: StateSchema, run: Run, fact: Failed) -> Run:

@@ -10,7 +10,7 @@ from pydantic.fields import FieldInfo
 
 from taf.errors import ConfigError, InvalidUpdateError, StateError, UpdateConflictError, nearest
 from taf.serialization import first_fault
-from taf.state.agent_state import AgentState
+from taf.state.agent_state import AgentState, MetaSource
 from taf.state.channel import MISSING, Channel, Op, channel_for, open_channel
 from taf.state.copying import is_immutable
 from taf.state.growing import Growing
@@ -79,11 +79,11 @@ class StateSchema:
         """Return the required fields that have no value yet."""
         return [name for name in self.channels if name not in values]
 
-    def state(self, values: Values, meta: Any) -> Any:
-        """Return an instance of the model that its reader owns."""
+    def state(self, values: Values, thread: MetaSource) -> Any:
+        """Return an instance of the model that its reader owns. ``thread`` says how its thread stands."""
         state = owned(self.model, {**self._plain(values), **self.defaults(values)})
         if isinstance(state, AgentState):
-            state._meta = meta  # pyright: ignore[reportPrivateUsage]
+            state._meta = thread.meta()  # pyright: ignore[reportPrivateUsage]
         return state
 
     def _plain(self, values: Values) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from taf.checkpointer import journal as journal_room
-from taf.checkpointer.base import Commit, Signal, Stored, ThreadKey
+from taf.checkpointer.base import Commit, Record, Signal, Stored, ThreadKey
 from taf.checkpointer.journal import Journal, Ledger
 from taf.checkpointer.memory import InMemoryCheckpointer
 from taf.errors import (
@@ -72,9 +72,14 @@ def thread_in(store: InMemoryCheckpointer) -> Any:
     return store._threads[ThreadKey("", "t")]
 
 
+def change(store: InMemoryCheckpointer, place: int, **facts: Any) -> None:
+    records = thread_in(store).records
+    records[place] = tuple(Record._make(records[place])._replace(**facts))
+
+
 def stored_bytes(store: InMemoryCheckpointer) -> int:
     thread = thread_in(store)
-    written = sum(len(record.body) + len(record.items or b"") for record in thread.records)
+    written = sum(len(record.body) + len(record.items or b"") for record in map(Record._make, thread.records))
     return written + (sum(map(len, thread.snapshot.parts)) if thread.snapshot else 0)
 
 
@@ -339,8 +344,7 @@ async def test_what_is_unstaged_was_never_there() -> None:
 async def test_a_thread_that_cannot_be_read_is_given_back() -> None:
     store = InMemoryCheckpointer()
     await commit(await owned(journal_of(store, NOTES)), start(), stepped(("set", "count", 1)), release=True)
-    record = thread_in(store).records[1]
-    thread_in(store).records[1] = record._replace(body=b"?")
+    change(store, 1, body=b"?")
     for _ in range(2):
         with pytest.raises(StoreCorruptError) as corrupt:
             await journal_of(store, NOTES).acquire("t", lease_seconds=15)
@@ -361,7 +365,7 @@ async def test_a_snapshot_whose_list_items_are_lost_is_noticed(monkeypatch: pyte
     monkeypatch.setattr(journal_room, "SNAPSHOT_FLOOR", 0)
     store = InMemoryCheckpointer()
     await commit(await owned(journal_of(store, NOTES)), start(), stepped(("set", "count", 1)), release=True)
-    thread_in(store).records[0] = thread_in(store).records[0]._replace(items=None)
+    change(store, 0, items=None)
 
     with pytest.raises(StoreCorruptError, match=r"the items of .'context', 'items', 'kept'. are missing"):
         await read_by_a_stranger(store, NOTES)

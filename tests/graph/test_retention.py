@@ -309,7 +309,7 @@ async def test_one_thread_that_cannot_be_read_keeps_no_other() -> None:
         for name in "abc":
             await passes(app, "a", config={"thread_id": name})
         thread = store._threads[ThreadKey("", "b")]
-        thread.records[3] = thread.records[3]._replace(body=b"\xff")
+        thread.records[3] = (*thread.records[3][:4], b"\xff", *thread.records[3][5:])
 
         pruned = await app.aprune(keep_last=1)
 
