@@ -26,6 +26,8 @@ TafError
 │   │   └── AlreadyAnsweredError   also an AnswerError
 │   ├── UnknownThreadError
 │   ├── UnknownCheckpointError
+│   ├── UnknownRunError
+│   ├── QueueWithdrawnError        a message was taken back before its turn
 │   ├── StaleOwnerError
 │   └── GraphChangedError
 ├── AnswerError                    an answer that changes nothing
@@ -214,13 +216,15 @@ class InvalidTransitionError(ThreadError):
 
 
 class ThreadBusyError(ThreadError):
-    """A run is active on the thread, here or elsewhere."""
+    """A run is active on the thread, here or elsewhere, or so many messages wait for their turn there."""
 
-    def __init__(self, thread_id: str, run_id: str | None) -> None:
-        self.thread_id, self.run_id = thread_id, run_id
+    def __init__(self, thread_id: str, run_id: str | None, waiting: int = 0) -> None:
+        self.thread_id, self.run_id, self.waiting = thread_id, run_id, waiting
+        what = f"is running{f' (run {run_id})' if run_id else ''}"
+        if waiting:
+            what = f"has {waiting} message{'s'[: waiting > 1]} that wait{'s'[: waiting == 1]} for a turn"
         super().__init__(
-            f'Thread "{thread_id}" is running{f" (run {run_id})" if run_id else ""}. Wait for it, stop it, '
-            'or pass another multitask_strategy than "reject".'
+            f'Thread "{thread_id}" {what}. Wait for it, stop it, or pass another multitask_strategy than "reject".'
         )
 
 
@@ -259,6 +263,22 @@ class UnknownCheckpointError(ThreadError):
     def __init__(self, thread_id: str, checkpoint_id: str) -> None:
         self.thread_id, self.checkpoint_id = thread_id, checkpoint_id
         super().__init__(f'Thread "{thread_id}" has no checkpoint "{checkpoint_id}".')
+
+
+class UnknownRunError(ThreadError):
+    """The thread had no such run."""
+
+    def __init__(self, thread_id: str, run_id: str) -> None:
+        self.thread_id, self.run_id = thread_id, run_id
+        super().__init__(f'There was no run "{run_id}" on thread "{thread_id}".')
+
+
+class QueueWithdrawnError(ThreadError):
+    """A message was taken back before its turn had come."""
+
+    def __init__(self, thread_id: str, run_id: str) -> None:
+        self.thread_id, self.run_id = thread_id, run_id
+        super().__init__(f'The message of run "{run_id}" was taken out of the queue of thread "{thread_id}".')
 
 
 class StaleOwnerError(ThreadError):

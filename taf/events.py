@@ -24,6 +24,9 @@ class EventType(StrEnum):
     COMPLETED = "completed"
     ERROR = "error"
     STATE_UPDATED = "state_updated"
+    STEERED = "steered"
+    HANDED_OVER = "handed_over"
+    ROLLED_BACK = "rolled_back"
     UPGRADED = "upgraded"
     FORKED = "forked"
 

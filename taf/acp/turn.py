@@ -26,8 +26,10 @@ from taf.events import Event, EventType
 from taf.graph.active import ActiveRun
 from taf.graph.blocking import CompiledGraph
 from taf.graph.config import read_config
-from taf.graph.intake import Answer, Call, Invoke, WhilePaused, approve_breakpoints
+from taf.graph.deciding import approve_breakpoints
+from taf.graph.intake import Answer, Call, Invoke, WhilePaused
 from taf.graph.result import RunResult
+from taf.graph.runtime import CallOptions
 from taf.state.execution import ExecutionStatus
 from taf.state.interrupts import Approve, InterruptRecord, Reject, Respond
 from taf.state.run import Run
@@ -250,8 +252,9 @@ class Turn:
             raise _NoMoreToDo
         told: asyncio.Queue[tuple[Sequence[Event], Run] | None] = asyncio.Queue()
         config = read_config({**self._prompt.config, **self._thread})
+        options = CallOptions(while_paused)
         active = self._active = self._app.launch(
-            call, config, reader=lambda events, run: told.put_nowait((events, run)), while_paused=while_paused
+            call, config, reader=lambda events, run: told.put_nowait((events, run)), options=options
         )
         active.outcome.add_done_callback(lambda _: told.put_nowait(None))
         while (news := await told.get()) is not None:

@@ -1,4 +1,4 @@
-"""The port of a store: what a checkpointer has to do, in a dozen methods and bytes.
+"""The port of a store: what a checkpointer has to do, in some methods and bytes.
 
 A thread is its journal, an append-only list of records with sequences that never repeat. A store promises:
 
@@ -7,7 +7,11 @@ A thread is its journal, an append-only list of records with sequences that neve
 * ``acquire`` gives a thread to one owner at a time, under an epoch that is higher than all before it. A thread is
   free when its owner released it or is dead: gone, or silent for longer than its lease.
 * What was acknowledged by a returned ``append`` is there after a crash, if the store keeps anything at all.
-* Signals name the run that they are for, and wake whoever watches the thread, in this process or another one.
+* Signals name the run that they are for, and wake whoever watches the thread, in this process or another one. One that
+  names no run is for whoever owns the thread now.
+* Messages that wait for their turn (``post``) stay until a commit takes them or somebody takes them back, whoever owns
+  the thread meanwhile. One is accepted only while somebody who lives owns the thread: so a poster either becomes the
+  owner, or has left word with one.
 * ``prune`` puts a base in the place of old records, and never touches a thread that is owned or has moved on. What
   a reader knew before is worth nothing then: the floor is part of what it says that it knows.
 
@@ -55,12 +59,45 @@ class Snapshot(NamedTuple):
 
 
 class Signal(NamedTuple):
-    """What somebody outside wants of a run. ``id`` is given by the store."""
+    """What somebody outside wants of a run, or of whoever owns the thread (``run_id`` ""). ``id``: from the store."""
 
     kind: str
     run_id: str
     body: bytes = b""
     id: int = 0
+
+
+class Posted(NamedTuple):
+    """A message that waits for its turn. ``run_id`` is that of the run that it will begin; ``id``: from the store.
+
+    The ids of a thread's messages grow in the order of their coming. ``at``: when, in seconds since 1970.
+    """
+
+    kind: str
+    run_id: str
+    at: float
+    body: bytes
+    id: int = 0
+
+
+class Mail(NamedTuple):
+    """All messages that wait on a thread, oldest first. ``amendments`` counts how often one was changed or removed."""
+
+    messages: Sequence[Posted] = ()
+    amendments: int = 0
+
+
+NO_MAIL = Mail()
+
+
+class Taken(NamedTuple):
+    """The ids of the messages that a commit takes, and the mail's amendments when they were read.
+
+    ``amendments`` is None for messages of a kind that nobody amends.
+    """
+
+    ids: Sequence[int]
+    amendments: int | None = None
 
 
 class InterruptRow(NamedTuple):
@@ -108,14 +145,18 @@ class Stored(NamedTuple):
 
 
 class Grant(NamedTuple):
-    """Leave to write: the thread as it is, and the epoch that every write has to carry."""
+    """Leave to write: the thread as it is, the epoch that every write has to carry, and the messages that wait."""
 
     epoch: int
     stored: Stored
+    mail: Mail = NO_MAIL
 
 
 class Commit(NamedTuple):
-    """All that one step writes. ``graph`` names the graph that writes; an empty one leaves the thread's as it is."""
+    """All that one step writes. ``graph`` names the graph that writes; an empty one leaves the thread's as it is.
+
+    ``taken``: messages that are gone with it. When they were amended meanwhile, the commit is refused.
+    """
 
     key: ThreadKey
     epoch: int
@@ -127,6 +168,7 @@ class Commit(NamedTuple):
     snapshot: Snapshot | None = None
     is_release: bool = False
     graph: str = ""
+    taken: Taken | None = None
 
 
 class Cut(NamedTuple):
@@ -232,8 +274,8 @@ class BaseCheckpointer(ABC):
     async def append(self, commit: Commit) -> Sequence[Signal]:
         """Write one commit; return what is signalled to its run. Raise ``StaleOwnerError`` behind the fence.
 
-        ``is_release`` gives the thread back in the same transaction and drops the run's signals. A release of a
-        thread that has no records removes it.
+        ``is_release`` gives the thread back in the same transaction and drops all signals. A release of a thread that
+        has neither records nor mail removes it.
         """
 
     def append_now(self, commit: Commit) -> Sequence[Signal]:
@@ -255,6 +297,21 @@ class BaseCheckpointer(ABC):
     @abstractmethod
     async def signal(self, key: ThreadKey, signal: Signal) -> bool:
         """Leave a signal for the run that is active on a thread. Return False when that run is not active."""
+
+    @abstractmethod
+    async def post(self, key: ThreadKey, message: Posted, signal: Signal | None = None) -> int | None:
+        """Leave a message, and in the same transaction a signal. Return its id, or None when nobody owns the thread.
+
+        A message of a run that has one there already is not left again.
+        """
+
+    @abstractmethod
+    async def mail(self, key: ThreadKey) -> Mail:
+        """Return the messages that wait on a thread."""
+
+    @abstractmethod
+    async def amend(self, key: ThreadKey, message_id: int, body: bytes | None) -> bool:
+        """Change a message that waits, or (None) remove it. Return False when it does not wait any more."""
 
     @abstractmethod
     def watch(self, key: ThreadKey, watcher: Watcher, *, signals_only: bool = False) -> Callable[[], None]:

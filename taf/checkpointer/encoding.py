@@ -33,10 +33,13 @@ from taf.state.facts import (
     Fact,
     Failed,
     Forked,
+    HandedOver,
     Paused,
     Reopened,
     Resumed,
+    RolledBack,
     Started,
+    Steered,
     Stepped,
     Stopped,
     Task,
@@ -47,6 +50,7 @@ from taf.state.facts import (
 from taf.state.interrupts import InterruptKind
 from taf.state.run import NOTHING, UNKNOWN_EDITION, Details, Run, Stage
 from taf.state.schema import StateSchema
+from taf.state.superseded import Superseded
 
 KINDS: dict[type, str] = {
     Started: "started",
@@ -60,6 +64,9 @@ KINDS: dict[type, str] = {
     Completed: "completed",
     Failed: "failed",
     Updated: "updated",
+    Steered: "steered",
+    HandedOver: "handed_over",
+    RolledBack: "rolled_back",
     Upgraded: "upgraded",
     Forked: "forked",
 }
@@ -94,6 +101,9 @@ class FactCodec(ChangeCodec):
             Completed: lambda f, _: [],
             Failed: lambda f, _: [f.error, f.message, f.node, self.outputs(f.finished)],
             Updated: lambda f, items: [self._ops(f.ops, items), f.node, self.optional_tasks(f.frontier)],
+            Steered: lambda f, items: [list(f.messages), self._ops(f.ops, items)],
+            HandedOver: lambda f, _: [self.superseded(f.left), f.keep],
+            RolledBack: lambda f, items: [f.run_id, f.sequence, self._ops(f.ops, items)],
             Upgraded: lambda f, items: [f.graph, f.version, f.renamed, f.joins, self._ops(f.ops, items)],
             Forked: lambda f, items: [f.source, f.sequence, self.run(f.run), self._ops(f.ops, items)],
         }
@@ -175,7 +185,8 @@ class FactCodec(ChangeCodec):
     def _stopped(self, fact: Stopped, items: Items) -> list[Any]:
         partials = encode_partials(fact.partials)
         finished = self.outputs(fact.finished)
-        return [fact.run_id, fact.reason, fact.node, finished, partials, list(fact.unwinding)]
+        superseding = [] if fact.superseded_by is None else [fact.superseded_by]
+        return [fact.run_id, fact.reason, fact.node, finished, partials, list(fact.unwinding), *superseding]
 
     # -- changes -----------------------------------------------------------------------------------
 
@@ -218,14 +229,17 @@ class FactCodec(ChangeCodec):
                 d.node,
                 d.reason,
                 d.error,
+                *([] if d.superseded_by is None else [d.superseded_by]),
             ]
         head = [run.status.value, run.run_id, run.sequence, run.step, run.node]
-        edition = [] if run.edition == UNKNOWN_EDITION else [[*run.edition]]
-        return [*head, self.tasks(run.frontier), run.visit, run.stage.value, list(run.ran), details, *edition]
+        rest: list[Any] = [[*run.edition], run.begun, [self.superseded(left) for left in run.past]]
+        if not run.past:
+            rest = rest[:2] if run.begun else rest[: run.edition != UNKNOWN_EDITION]
+        return [*head, self.tasks(run.frontier), run.visit, run.stage.value, list(run.ran), details, *rest]
 
     def decode_run(self, thread_id: str, stored: Sequence[Any]) -> Run:
         """Undo ``run``."""
-        status, run_id, sequence, step, node, frontier, visit, stage, ran, details, *edition = stored
+        status, run_id, sequence, step, node, frontier, visit, stage, ran, details, *rest = stored
         run = Run(
             thread_id,
             {},
@@ -239,13 +253,15 @@ class FactCodec(ChangeCodec):
             Stage(stage),
             texts(ran),
             NOTHING if details is None else self._decode_details(details),
-            fitting(Edition(*edition[0])) if edition else UNKNOWN_EDITION,
+            fitting(Edition(*rest[0])) if rest else UNKNOWN_EDITION,
+            rest[1] if len(rest) > 1 else 0,
+            tuple(map(self.decode_superseded, rest[2])) if len(rest) > 2 else (),
         )
         return fitting(run)
 
     def _decode_details(self, stored: Sequence[Any]) -> Details:
         interrupts, finished, memo, carried, asks, settled, passed, joins, reached, *rest = stored
-        partials, node, reason, error = rest
+        partials, node, reason, error, *superseding = rest
         return Details(
             interrupts=tuple(decode_record(record) for record in interrupts),
             finished={output.key: output for output in self.decode_outputs(finished)},
@@ -260,7 +276,20 @@ class FactCodec(ChangeCodec):
             node=node,
             reason=reason,
             error=error,
+            superseded_by=superseding[0] if superseding else None,
         )
+
+    def superseded(self, left: Superseded) -> list[Any]:
+        """Turn what a run left into JSON types."""
+        ops, partials = [self.op(op) for op in left.ops], encode_partials(left.partials)
+        names = [list(left.completed), partials, list(left.open_tool_calls)]
+        return [left.run_id, left.superseded_by, ops, *names, left.node, left.ended]
+
+    def decode_superseded(self, stored: Sequence[Any]) -> Superseded:
+        """Undo ``superseded``."""
+        run_id, by, ops, completed, partials, calls, node, ended = stored
+        kept = (texts(completed), decode_partials(partials), texts(calls))
+        return fitting(Superseded(run_id, by, self.decode_ops(ops), *kept, node, ended))
 
 
 def _ops_of(fact: Any) -> Iterable[Op]:
@@ -334,10 +363,15 @@ _DECODE: dict[str, Callable[[FactCodec, Any, _Slots], Any]] = {
     "answered": _decode_answered,
     "reopened": lambda c, b, s: Reopened(decode_record(b[0]), b[1]),
     "resumed": lambda c, b, s: Resumed(b[0], s.ops(b[1])),
-    "stopped": lambda c, b, s: Stopped(b[0], b[1], b[2], c.decode_outputs(b[3]), decode_partials(b[4]), texts(b[5])),
+    "stopped": lambda c, b, s: Stopped(
+        b[0], b[1], b[2], c.decode_outputs(b[3]), decode_partials(b[4]), texts(b[5]), *b[6:7]
+    ),
     "completed": lambda c, b, s: Completed(),
     "failed": lambda c, b, s: Failed(b[0], b[1], b[2], c.decode_outputs(b[3])),
     "updated": lambda c, b, s: Updated(s.ops(b[0]), b[1], c.decode_optional_tasks(b[2])),
+    "steered": lambda c, b, s: Steered(texts(b[0]), s.ops(b[1])),
+    "handed_over": lambda c, b, s: HandedOver(c.decode_superseded(b[0]), b[1]),
+    "rolled_back": lambda c, b, s: RolledBack(b[0], b[1], s.ops(b[2])),
     "upgraded": lambda c, b, s: Upgraded(b[0], b[1], _names(b[2]), _names(b[3]), s.ops(b[4])),
     "forked": _decode_forked,
 }

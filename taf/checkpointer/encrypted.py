@@ -17,6 +17,8 @@ from taf.checkpointer.base import (
     InterruptRow,
     Known,
     Listing,
+    Mail,
+    Posted,
     Record,
     Signal,
     Snapshot,
@@ -77,11 +79,12 @@ class EncryptedCheckpointer(BaseCheckpointer):
             seal = self._seal(key, grant.stored.born)
             stored, links = seal.open(grant.stored, known)
             links = links or await self._links(seal, stored.head)
+            mail = self._opened(key, grant.mail)
         except BaseException:
             await self._give_back(key, grant)
             raise
         self._owned[key, grant.epoch] = _Owned(seal, links)
-        return Grant(grant.epoch, stored)
+        return Grant(grant.epoch, stored, mail)
 
     async def _give_back(self, key: ThreadKey, grant: Grant) -> None:
         head, status, run_id = grant.stored[1:4]
@@ -172,6 +175,30 @@ class EncryptedCheckpointer(BaseCheckpointer):
     async def signal(self, key: ThreadKey, signal: Signal) -> bool:
         """See ``BaseCheckpointer.signal``."""
         return await self.store.signal(key, SignalSeal(self._keys, key).seal(signal))
+
+    async def post(self, key: ThreadKey, message: Posted, signal: Signal | None = None) -> int | None:
+        """See ``BaseCheckpointer.post``."""
+        seal = SignalSeal(self._keys, key)
+        return await self.store.post(key, seal.seal_message(message), signal and seal.seal(signal))
+
+    async def mail(self, key: ThreadKey) -> Mail:
+        """See ``BaseCheckpointer.mail``."""
+        return self._opened(key, await self.store.mail(key))
+
+    def _opened(self, key: ThreadKey, mail: Mail) -> Mail:
+        if not mail.messages:
+            return mail
+        seal = SignalSeal(self._keys, key)
+        return mail._replace(messages=tuple(seal.open_message(one) for one in mail.messages))
+
+    async def amend(self, key: ThreadKey, message_id: int, body: bytes | None) -> bool:
+        """See ``BaseCheckpointer.amend``."""
+        if body is not None:
+            message = next((one for one in (await self.store.mail(key)).messages if one.id == message_id), None)
+            if message is None:
+                return False
+            body = SignalSeal(self._keys, key).seal_body(message, body)
+        return await self.store.amend(key, message_id, body)
 
     def watch(self, key: ThreadKey, watcher: Watcher, *, signals_only: bool = False) -> Callable[[], None]:
         """See ``BaseCheckpointer.watch``. A forged signal is not passed on: the owner's next write raises for it."""

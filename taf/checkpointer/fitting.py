@@ -11,11 +11,12 @@ from taf.state.facts import (
     Entry,
     Failed,
     Forked,
+    HandedOver,
     Output,
-    Partial,
     Paused,
     Reopened,
     Resumed,
+    RolledBack,
     Started,
     Stopped,
     Task,
@@ -24,6 +25,7 @@ from taf.state.facts import (
     Upgraded,
 )
 from taf.state.run import Run
+from taf.state.superseded import Partial, Superseded
 
 _TEXT, _MAYBE, _NUMBER = (str,), (str, NoneType), (int,)
 _KINDS: dict[type, dict[str, tuple[type, ...]]] = {
@@ -32,7 +34,10 @@ _KINDS: dict[type, dict[str, tuple[type, ...]]] = {
     Paused: {"node": _TEXT, "reason": _TEXT},
     Reopened: {"why": _TEXT},
     Resumed: {"run_id": _TEXT},
-    Stopped: {"run_id": _TEXT, "reason": _TEXT, "node": _MAYBE},
+    Stopped: {"run_id": _TEXT, "reason": _TEXT, "node": _MAYBE, "superseded_by": _MAYBE},
+    HandedOver: {"keep": _NUMBER},
+    RolledBack: {"run_id": _TEXT, "sequence": _NUMBER},
+    Superseded: {"run_id": _TEXT, "superseded_by": _TEXT, "node": _MAYBE, "ended": (float, int)},
     Failed: {"error": _TEXT, "message": _TEXT, "node": _MAYBE},
     Updated: {"node": _MAYBE},
     Upgraded: {"graph": _TEXT, "version": _NUMBER},
@@ -43,7 +48,7 @@ _KINDS: dict[type, dict[str, tuple[type, ...]]] = {
     Entry: {"kind": _TEXT, "name": _TEXT},
     Partial: {"node": _TEXT, "attempt": _NUMBER, "key": _MAYBE},
     Ask: {"node": _TEXT, "reason": _TEXT},
-    Run: {"run_id": _TEXT, "sequence": _NUMBER, "step": _NUMBER, "node": _MAYBE, "visit": _NUMBER},
+    Run: {"run_id": _TEXT, "sequence": _NUMBER, "step": _NUMBER, "node": _MAYBE, "visit": _NUMBER, "begun": _NUMBER},
 }
 
 T = TypeVar("T")

@@ -14,9 +14,10 @@ from taf.checkpointer.fitting import fitting
 from taf.serialization import Codec, Mark, pack, unpack
 from taf.state.agent_state import Ask
 from taf.state.execution import ExecutionStatus
-from taf.state.facts import Entry, Partial
+from taf.state.facts import Entry
 from taf.state.interrupts import InterruptKind, InterruptRecord, InterruptStatus
 from taf.state.messages import Message
+from taf.state.superseded import Partial
 
 _TYPES: dict[str, tuple[type, ...]] = {
     "id": (str,),

@@ -24,6 +24,7 @@ from taf.checkpointer.base import (
     Signal,
     Snapshot,
     Stored,
+    Taken,
     ThreadKey,
 )
 from taf.checkpointer.changes import Mismatch
@@ -222,6 +223,9 @@ class Ledger:
         """What the last ``save`` wrote, unless nobody wants to know."""
         self._before = warm.run
         self._interrupts: list[InterruptRow] = []
+        self._taken: Taken | None = None
+        self.mail = grant.mail
+        """The messages that waited when the thread was acquired."""
         self.key = journal.key(thread_id)
         self.is_open = True
         self._failure: BaseException | None = None
@@ -266,6 +270,11 @@ class Ledger:
         if self._staged:
             self._tail_bytes -= sum(len(record.body) for record in self._staged)
             self.run, self._staged, self._facts, self._interrupts = self._before, [], [], []
+            self._taken = None
+
+    def take(self, taken: Taken) -> None:
+        """Let messages be gone with what is staged."""
+        self._taken = taken
 
     async def save(self, *, release: bool = False, telling: bool = True) -> Sequence[Signal]:
         """Write what is staged, and keep it as ``told`` (with ``telling``). Return the signals that wait for the run.
@@ -294,8 +303,9 @@ class Ledger:
         run, records, interrupts = self.run, self._staged, self._interrupts
         self._staged, self._facts, self._interrupts = [], [], []
         snapshot = self._snapshot() if self._tail_bytes > SNAPSHOT_FLOOR else None
-        key, epoch, head = self.key, self._epoch, self._saved
-        return Commit(key, epoch, head, records, run.status, run.run_id, interrupts, snapshot, is_release, self._graph)
+        key, epoch, head, taken, self._taken = self.key, self._epoch, self._saved, self._taken, None
+        rows = (interrupts, snapshot, is_release, self._graph, taken)
+        return Commit(key, epoch, head, records, run.status, run.run_id, *rows)
 
     def save_quickly(self) -> Sequence[Signal]:
         """Do what ``save`` does, without telling and without an await, in a store that ``is_quick``."""
@@ -305,7 +315,7 @@ class Ledger:
         else:  # nothing but plain steps
             key, epoch, head, self._staged = self.key, self._epoch, self._saved, []
             commit = quick_tuple(
-                Commit, (key, epoch, head, records, run.status, run.run_id, (), None, False, self._graph)
+                Commit, (key, epoch, head, records, run.status, run.run_id, (), None, False, self._graph, None)
             )
         try:
             signals = self._append_now(commit)

@@ -83,6 +83,7 @@ class Lift:
         if run.edition.version != self._lineage.version:
             self._require_untouched(run, {*changed, *dropped})
             run = self._with_overlays(run, before, after)
+        run = run._replace(past=tuple(left._replace(ops=()) for left in run.past))  # of another version
         typed = self._codec.decode_run(run.thread_id, self._untyped.run(run))
         return typed._replace(values=values), tuple(ops)
 

@@ -17,6 +17,8 @@ from taf.checkpointer.base import (
     InterruptRow,
     Known,
     Listing,
+    Mail,
+    Posted,
     Record,
     Signal,
     Snapshot,
@@ -38,8 +40,8 @@ class _Thread:
     """
 
     __slots__ = (
-        *("base", "born", "epoch", "graph", "head", "is_owned", "records", "run_id", "signals", "snapshot", "status"),
-        "updated",
+        *("amendments", "base", "born", "epoch", "graph", "head", "is_owned", "messages", "records", "run_id"),
+        *("signals", "snapshot", "status", "updated"),
     )
 
     def __init__(self) -> None:
@@ -51,6 +53,15 @@ class _Thread:
         self.base: Snapshot | None = None
         self.snapshot: Snapshot | None = None
         self.signals: tuple[Signal, ...] = ()
+        self.messages: list[Posted] = []
+        self.amendments = 0
+
+    def mail(self) -> Mail:
+        return Mail(tuple(self.messages), self.amendments)
+
+    def heard(self, run_id: str) -> Sequence[Signal]:
+        """Return what is signalled to a run, or to whoever owns the thread."""
+        return tuple(signal for signal in self.signals if signal.run_id in ("", run_id)) if self.signals else ()
 
 
 class _Interrupt(NamedTuple):
@@ -88,7 +99,7 @@ class InMemoryCheckpointer(BaseCheckpointer):
             thread.epoch = self._last_epoch = self._last_epoch + 1
             stored = self._stored(thread, known)
             thread.is_owned = True
-            return Grant(thread.epoch, stored)
+            return Grant(thread.epoch, stored, thread.mail())
 
     async def append(self, commit: Commit) -> Sequence[Signal]:
         """See ``BaseCheckpointer.append``."""
@@ -96,12 +107,16 @@ class InMemoryCheckpointer(BaseCheckpointer):
 
     def append_now(self, commit: Commit) -> Sequence[Signal]:
         """See ``BaseCheckpointer.append_now``: nobody waits for memory."""
-        key, epoch, expected, records, status, run_id, interrupts, snapshot, is_release, graph = commit
+        key, epoch, expected, records, status, run_id, interrupts, snapshot, is_release, graph, taken = commit
         self._lock.acquire()  # half the cost of a with block, and every step comes here
         try:
             thread = self._threads.get(key)
             if thread is None or thread.epoch != epoch or thread.head != expected or not thread.is_owned:
                 raise StaleOwnerError(key.thread, epoch)
+            if taken is not None:
+                if taken.amendments not in (None, thread.amendments):
+                    raise StaleOwnerError(key.thread, epoch)
+                thread.messages = [message for message in thread.messages if message.id not in taken.ids]
             if records:
                 thread.records += [record[:] for record in records]
                 thread.head, _, _, thread.updated, _, _, _ = records[-1]
@@ -112,7 +127,7 @@ class InMemoryCheckpointer(BaseCheckpointer):
                 thread.snapshot = snapshot
             if interrupts:
                 self._interrupts |= {row.id: _Interrupt(key, row) for row in interrupts}
-            signals = [signal for signal in thread.signals if signal.run_id == run_id] if thread.signals else ()
+            signals = thread.heard(run_id) if thread.signals else ()
             if is_release:
                 self._release(key, thread)
             watchers = self._watchers.get(key) if self._watchers else None
@@ -125,7 +140,7 @@ class InMemoryCheckpointer(BaseCheckpointer):
     def _release(self, key: ThreadKey, thread: _Thread) -> None:
         thread.is_owned = False
         thread.signals = ()
-        if not thread.head:
+        if not thread.head and not thread.messages:
             del self._threads[key]
 
     @staticmethod
@@ -200,10 +215,56 @@ class InMemoryCheckpointer(BaseCheckpointer):
             thread = self._threads.get(key)
             if thread is None or not thread.is_owned or thread.run_id != signal.run_id:
                 return False
+            change = self._left(thread, signal)
+            watchers = [*self._watchers.get(key, ()), *self._signal_watchers.get(key, ())]
+        self._tell(watchers, change)
+        return True
+
+    def _left(self, thread: _Thread, signal: Signal | None) -> Change:
+        """Leave a signal, and return what watchers are told."""
+        if signal is not None:
             self._last_signal += 1
             thread.signals = (*thread.signals, signal._replace(id=self._last_signal))
-            change = Change(thread.head, thread.status, thread.run_id, thread.signals)
-            watchers = [*self._watchers.get(key, ()), *self._signal_watchers.get(key, ())]
+        return Change(thread.head, thread.status, thread.run_id, thread.heard(thread.run_id))
+
+    # -- messages ----------------------------------------------------------------------------------
+
+    async def post(self, key: ThreadKey, message: Posted, signal: Signal | None = None) -> int | None:
+        """See ``BaseCheckpointer.post``."""
+        with self._lock:
+            thread = self._threads.get(key)
+            if thread is None or not thread.is_owned:
+                return None
+            there = next((one.id for one in thread.messages if one.run_id == message.run_id), None)
+            if there is not None:
+                return there
+            self._last_signal += 1
+            number = self._last_signal
+            thread.messages.append(message._replace(id=number))
+            change = self._left(thread, signal)
+            watchers = [*self._watchers.get(key, ()), *(self._signal_watchers.get(key, ()) if signal else ())]
+        self._tell(watchers, change)
+        return number
+
+    async def mail(self, key: ThreadKey) -> Mail:
+        """See ``BaseCheckpointer.mail``."""
+        with self._lock:
+            thread = self._threads.get(key)
+            return Mail() if thread is None else thread.mail()
+
+    async def amend(self, key: ThreadKey, message_id: int, body: bytes | None) -> bool:
+        """See ``BaseCheckpointer.amend``."""
+        with self._lock:
+            thread = self._threads.get(key)
+            found = [] if thread is None else [n for n, one in enumerate(thread.messages) if one.id == message_id]
+            if thread is None or not found:
+                return False
+            old = thread.messages[found[0]]
+            thread.messages[found[0] : found[0] + 1] = [] if body is None else [old._replace(body=body)]
+            thread.amendments += 1
+            if not (thread.messages or thread.head or thread.is_owned):
+                del self._threads[key]
+            change, watchers = self._left(thread, None), self._watchers.get(key, ())
         self._tell(watchers, change)
         return True
 

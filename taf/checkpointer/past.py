@@ -12,11 +12,11 @@ from taf.checkpointer.encoding import KINDS
 from taf.checkpointer.fold import Fold, changed
 from taf.checkpointer.journal import Journal
 from taf.errors import StoreCorruptError, TafError
-from taf.state.facts import Answered, Fact, Reopened, TaskRecorded, Upgraded
+from taf.state.facts import Answered, Fact, HandedOver, Reopened, RolledBack, TaskRecorded, Upgraded
 from taf.state.growing import Growing
 from taf.state.run import Run, width
 
-IN_BETWEEN = frozenset(KINDS[kind] for kind in (TaskRecorded, Answered, Reopened, Upgraded))
+IN_BETWEEN = frozenset(KINDS[kind] for kind in (TaskRecorded, Answered, Reopened, HandedOver, RolledBack, Upgraded))
 """The kinds of records that leave the thread where it was."""
 
 

@@ -23,6 +23,8 @@ from taf.checkpointer.base import (
     InterruptRow,
     Known,
     Listing,
+    Mail,
+    Posted,
     Record,
     Signal,
     Snapshot,
@@ -34,6 +36,8 @@ from taf.checkpointer.base import (
 from taf.checkpointer.postgres_claims import Claims
 from taf.checkpointer.postgres_commits import Commits
 from taf.checkpointer.postgres_machinery import Machinery
+from taf.checkpointer.postgres_mail import Left, Mailbox, Posting
+from taf.checkpointer.postgres_pruning import Pruning
 from taf.checkpointer.postgres_reads import Reader, knows
 from taf.checkpointer.postgres_rows import ThreadState, encode_name
 from taf.checkpointer.postgres_schema import checked_name
@@ -81,9 +85,10 @@ class PgCheckpointer(BaseCheckpointer):
         self._machinery = Machinery(settings, statements)
         self._sql = statements
         self._reader = Reader(statements, self._machinery.pulse)
+        self._mailbox = Mailbox(statements, self._reader, self._machinery.pulse)
         service, pulse = self._machinery.service, self._machinery.pulse
         self._commits = Commits(service, pulse, statements)
-        self._claims = Claims(service, pulse, statements, self._reader, self._machinery.abandon)
+        self._claims = Claims(service, pulse, statements, self._mailbox, self._machinery.abandon)
         self._end = weakref.finalize(self, self._machinery.end, PATIENCE)
 
     async def setup(self) -> None:
@@ -136,6 +141,29 @@ class PgCheckpointer(BaseCheckpointer):
 
         return await self._run(f'signal thread "{key.thread}"', work, after) is not None
 
+    # -- messages ----------------------------------------------------------------------------------
+
+    async def post(self, key: ThreadKey, message: Posted, signal: Signal | None = None) -> int | None:
+        """See ``BaseCheckpointer.post``."""
+
+        def after(left: Left | None) -> None:
+            if left is not None and left.place is not None and left.change is not None:
+                self._machinery.pulse.watches.tell(key, left.place, left.change)
+
+        work = Posting(self._mailbox, key, message, signal)
+        left = await self._run(f'post to thread "{key.thread}"', work, after)
+        return None if left is None else left.id
+
+    async def mail(self, key: ThreadKey) -> Mail:
+        """See ``BaseCheckpointer.mail``."""
+        what = f'read the mail of thread "{key.thread}"'
+        return await self._run(what, lambda connection, _: self._mailbox.find(connection, key))
+
+    async def amend(self, key: ThreadKey, message_id: int, body: bytes | None) -> bool:
+        """See ``BaseCheckpointer.amend``."""
+        what = f'amend the mail of thread "{key.thread}"'
+        return await self._run(what, lambda connection, _: self._mailbox.amend(connection, key, message_id, body))
+
     async def delete(self, key: ThreadKey, *, expected: int | None = None) -> bool:
         """See ``BaseCheckpointer.delete``. Raise ``ThreadBusyError`` while a live owner has the thread."""
         before: list[ThreadState] = []
@@ -156,33 +184,7 @@ class PgCheckpointer(BaseCheckpointer):
 
     async def prune(self, cut: Cut) -> bool:
         """See ``BaseCheckpointer.prune``."""
-        key, sql = cut.key, self._sql
-
-        async def work(connection: Connection, attempt: int) -> bool:
-            async with connection.transaction():
-                place = (*self._reader.place(key), cut.expected, cut.base.sequence, cut.born)
-                thread = await connection.fetchval(sql.cut, *place)
-                if thread is None:
-                    return attempt > 0 and await self._is_cut(connection, cut)
-                await connection.execute(sql.cut_snapshots, thread)
-                await connection.execute(sql.cut_records, thread, cut.base.sequence)
-                await connection.execute(sql.cut_interrupts, thread, [encode_name(one) for one in cut.interrupts])
-                for snapshot, is_base in ((cut.base, True), (cut.snapshot, False)):
-                    if snapshot is not None:
-                        sequence, items_from, parts = snapshot
-                        await connection.execute(sql.put_snapshot, thread, is_base, sequence, items_from, list(parts))
-            return True
-
-        return await self._run(f'prune thread "{key.thread}"', work)
-
-    async def _is_cut(self, connection: Connection, cut: Cut) -> bool:
-        """Say whether an attempt was made whose answer was lost."""
-        state = await self._reader.find(connection, cut.key)
-        return state is not None and (state.born, state.head, state.floor) == (
-            cut.born,
-            cut.expected,
-            cut.base.sequence,
-        )
+        return await self._run(f'prune thread "{cut.key.thread}"', Pruning(self._sql, self._reader, cut))
 
     # -- reading -----------------------------------------------------------------------------------
 

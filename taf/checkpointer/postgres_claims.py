@@ -9,8 +9,8 @@ from typing import NamedTuple
 from taf.checkpointer import postgres_rows as rows
 from taf.checkpointer.base import Grant, Known, ThreadKey
 from taf.checkpointer.postgres_batches import Batches
+from taf.checkpointer.postgres_mail import Mailbox
 from taf.checkpointer.postgres_pulse import Lease, Pulse
-from taf.checkpointer.postgres_reads import Reader
 from taf.checkpointer.postgres_rows import Statements, ThreadState, encode_name
 from taf.checkpointer.postgres_service import Connection, Service
 from taf.checkpointer.watches import Place
@@ -36,11 +36,11 @@ class Claims:
         service: Service,
         pulse: Pulse,
         statements: Statements,
-        reader: Reader,
+        mailbox: Mailbox,
         abandon: Callable[[ThreadKey, int], None],
     ) -> None:
-        self._service, self._pulse, self._sql, self._reader = service, pulse, statements, reader
-        self._abandon = abandon
+        self._service, self._pulse, self._sql, self._mailbox = service, pulse, statements, mailbox
+        self._abandon, self._reader = abandon, mailbox.reader
         self._batches: Batches[_Part, Grant | None] = Batches(service, self._together)
 
     async def acquire(self, key: ThreadKey, seconds: float, known: Known | None, create: bool) -> Grant | None:
@@ -80,7 +80,7 @@ class Claims:
 
     async def _granted(self, connection: Connection, part: _Part, state: ThreadState) -> Grant:
         self._hold(part, state)
-        return Grant(state.epoch, await self._reader.stored(connection, part.key, state, part.known, is_owned=False))
+        return await self._mailbox.granted(connection, part.key, state, part.known)
 
     async def _claim(self, connection: Connection, part: _Part) -> ThreadState | None:
         """Take a thread, and leave it claimed in this process: behind a pooler it is not committed yet."""
@@ -141,8 +141,7 @@ class Claims:
         if state is None or not part.held:
             return None
         try:
-            stored = await self._reader.stored(connection, part.key, state, part.known, is_owned=False)
+            return await self._mailbox.granted(connection, part.key, state, part.known)
         except StoreCorruptError:
             self._undo(part)
             return None
-        return Grant(state.epoch, stored)

@@ -34,7 +34,7 @@ class _Part(NamedTuple):
     @property
     def is_small(self) -> bool:
         """True for one that takes nothing but a thread's row and its journal."""
-        return not (self.is_discard or self.commit.interrupts or self.commit.snapshot)
+        return not (self.is_discard or self.commit.interrupts or self.commit.snapshot or self.commit.taken)
 
 
 class Commits:
@@ -84,7 +84,9 @@ class Commits:
         lease, commit, mark = part
         owner, written = self._pulse.owner, commit.records
         if part.is_discard:
-            row = await connection.fetchrow(self._sql.discard, lease.thread, commit.epoch, owner)
+            place = (lease.thread, commit.epoch, owner)
+            row = await connection.fetchrow(self._sql.discard, *place)
+            row = row or await connection.fetchrow(self._sql.release, *place)  # it has mail
         else:
             form, values = rows.append_values(commit)
             row = await connection.fetchrow(
@@ -122,6 +124,8 @@ class Commits:
             return (lease.seen.revision + 1, ()) if commit.is_release and not commit.expected else None
         if row["mark"] == mark:
             return row["revision"], rows.signals_of(row["signals"], commit.run_id)
+        if part.is_discard and row["owner"] is None and row["epoch"] == commit.epoch:
+            return row["revision"], ()  # a release of a thread that has nothing but mail
         if row["epoch"] != commit.epoch and last is not None and commit.is_release and row["body"] == last.body:
             return row["revision"], ()  # made, and the thread has gone on since with somebody else
         return None

@@ -8,7 +8,7 @@ from typing import Any
 from taf.checkpointer.base import ThreadKey
 from taf.checkpointer.postgres_pulse import Lease, Pulse
 from taf.checkpointer.postgres_rows import Statements
-from taf.checkpointer.postgres_service import Service, Settings, Work
+from taf.checkpointer.postgres_service import Connection, Service, Settings, Work
 from taf.errors import CheckpointerError
 
 
@@ -53,4 +53,9 @@ class Machinery:
     def releasing(self, lease: Lease) -> Work[Any]:
         """Return the work that gives a thread back."""
         values = (lease.thread, lease.epoch, self.pulse.owner)
-        return lambda connection, _: connection.execute(self.statements.release, *values)
+
+        async def work(connection: Connection, _: int) -> None:
+            await connection.execute(self.statements.discard, *values)
+            await connection.execute(self.statements.release, *values)
+
+        return work

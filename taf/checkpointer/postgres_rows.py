@@ -48,6 +48,8 @@ class ThreadState(NamedTuple):
     revision: int
     epoch: int
     is_owned: bool
+    messages: int = 0
+    amendments: int = 0
 
 
 def state_of(row: Row, thread_id: str) -> ThreadState:
@@ -56,7 +58,7 @@ def state_of(row: Row, thread_id: str) -> ThreadState:
         status, run_id = decode_name(row["status"]), decode_name(row["run_id"])
     except ValueError as error:
         raise StoreCorruptError(thread_id, None, error) from error
-    numbers = (row["revision"], row["epoch"], row["is_owned"])
+    numbers = (row["revision"], row["epoch"], row["is_owned"], row["messages"], row["amendments"])
     return ThreadState(row["id"], row["born"], row["head"], row["floor"], status, run_id, *numbers)
 
 
@@ -87,12 +89,12 @@ def encode_signal(signal: Signal, mark: int) -> bytes:
 
 
 def signals_of(stored: Sequence[bytes], run_id: str) -> tuple[Signal, ...]:
-    """Return the signals of one run, oldest first.
+    """Return what is signalled to a run, or to whoever owns the thread, oldest first.
 
     What cannot be read is passed over: the commit that it comes with was made, and must not look like a failure.
     """
     found = (_signal_of(one) for one in stored)
-    return tuple(signal for signal in found if signal is not None and signal.run_id == run_id)
+    return tuple(signal for signal in found if signal is not None and signal.run_id in ("", run_id))
 
 
 def _signal_of(stored: bytes) -> Signal | None:
@@ -126,7 +128,7 @@ class Statements:
 
     def __init__(self, schema: str, prefix: str) -> None:
         self.schema, self.prefix = schema, prefix
-        names = ("threads", "journal", "snapshots", "interrupts", "epochs", "migrations")
+        names = ("threads", "journal", "snapshots", "interrupts", "messages", "epochs", "migrations")
         self.tables = {name: f'"{schema}".{prefix}{name}' for name in names}
         self.tables["prefix"] = prefix
         self.append = cache(self._append)
@@ -136,44 +138,44 @@ class Statements:
         self._prepare_group_commit()
 
     def _prepare_reading(self) -> None:
-        self.find = self._of(
+        self.find = self.of(
             f"SELECT t.*, {owned_unless('$3', '$4')} AS is_owned FROM {{threads}} AS t"
             " WHERE tenant = $1 AND thread = $2"
         )
-        self.snapshot = self._of(
+        self.snapshot = self.of(
             "SELECT sequence, items_from, body FROM {snapshots} WHERE thread = $1 AND is_base = $2 ORDER BY part"
         )
-        self.items = self._of(
+        self.items = self.of(
             "SELECT sequence, items FROM {journal} WHERE thread = $1 AND sequence BETWEEN $2 AND $3"
             " AND items IS NOT NULL ORDER BY sequence"
         )
-        self.records = self._of(
+        self.records = self.of(
             "SELECT sequence, kind, run_id, at, body, items, step FROM {journal} WHERE thread = $1 AND sequence > $2"
             " ORDER BY sequence LIMIT $3"
         )
-        self.made = self._of(
+        self.made = self.of(
             "SELECT t.mark, t.head, t.epoch, t.revision, t.owner, t.signals,"
             " (SELECT body FROM {journal} WHERE thread = t.id AND sequence = $2) AS body"
             " FROM {threads} AS t WHERE id = $1"
         )
         looked = "SELECT id, tenant, thread, head, status, run_id, revision, signals FROM {threads}"
-        self.look = self._of(f"{looked} WHERE (tenant, thread) IN (SELECT * FROM unnest($1::bytea[], $2::bytea[]))")
+        self.look = self.of(f"{looked} WHERE (tenant, thread) IN (SELECT * FROM unnest($1::bytea[], $2::bytea[]))")
 
     def _prepare_owning(self) -> None:
         own = "owner = $3, life_lock = $5, lease_until = clock_timestamp() + $6 * interval '1 second', signals = '{{}}'"
         taken = f"epoch = nextval('{{epochs}}'), {own}"
         free = f"NOT {owned_unless('$3', '$4')}"
         returned = "RETURNING t.*, FALSE AS is_owned"
-        self.take = self._of(
+        self.take = self.of(
             f"UPDATE {{threads}} AS t SET {taken} WHERE tenant = $1 AND thread = $2 AND head > 0 AND {free} {returned}"
         )
-        self.claim = self._of(
+        self.claim = self.of(
             "INSERT INTO {threads} AS t (tenant, thread, born, epoch, owner, life_lock, lease_until) VALUES"
             " ($1, $2, $7, nextval('{epochs}'), $3, $5, clock_timestamp() + $6 * interval '1 second')"
             f" ON CONFLICT (tenant, thread) DO UPDATE SET {taken} WHERE {free} {returned}"
         )
         names = "tenant, thread, born, epoch, owner, life_lock, lease_until"
-        self.claim_many = self._of(
+        self.claim_many = self.of(
             f"INSERT INTO {{threads}} AS t ({names}) SELECT g.tenant, g.thread, g.born, nextval('{{epochs}}'), $3, $5,"
             " clock_timestamp() + g.seconds * interval '1 second'"
             " FROM unnest($1::bytea[], $2::bytea[], $6::float8[], $7::text[]) AS g (tenant, thread, seconds, born)"
@@ -181,21 +183,21 @@ class Statements:
             " life_lock = excluded.life_lock, lease_until = excluded.lease_until, signals = '{{}}'"
             f" WHERE {free} {returned}"
         )
-        self.discard = self._of(
-            "DELETE FROM {threads} WHERE id = $1 AND epoch = $2 AND owner = $3 AND head = 0"
+        is_owners = "id = $1 AND epoch = $2 AND owner = $3"
+        self.discard = self.of(
+            f"DELETE FROM {{threads}} WHERE {is_owners} AND head = 0 AND messages = 0"
             " RETURNING revision + 1 AS revision, signals"
         )
-        self.release = self._of(
-            "WITH gone AS (DELETE FROM {threads} WHERE id = $1 AND epoch = $2 AND owner = $3 AND head = 0)"
-            " UPDATE {threads} SET owner = NULL, life_lock = NULL, lease_until = NULL"
-            " WHERE id = $1 AND epoch = $2 AND owner = $3 AND head > 0"
+        self.release = self.of(
+            "UPDATE {threads} SET owner = NULL, life_lock = NULL, lease_until = NULL"
+            f" WHERE {is_owners} RETURNING revision + 1 AS revision, signals"
         )
-        self.renew = self._of(
+        self.renew = self.of(
             "UPDATE {threads} AS t SET lease_until = clock_timestamp() + r.seconds * interval '1 second',"
             " life_lock = $5 FROM unnest($1::bigint[], $2::bigint[], $3::float8[]) AS r (id, epoch, seconds)"
             " WHERE t.id = r.id AND t.epoch = r.epoch AND t.owner = $4 RETURNING t.id, t.epoch"
         )
-        self.signal = self._of(
+        self.signal = self.of(
             "WITH told AS (UPDATE {threads} AS t SET revision = revision + 1,"
             " signals = array_append(signals, int8send(revision + 1) || $6::bytea)"
             f" WHERE tenant = $1 AND thread = $2 AND run_id = $5 AND {owned_unless('$3', '$4')}"
@@ -204,34 +206,35 @@ class Statements:
         )
 
     def _prepare_removing(self) -> None:
-        siblings = ("journal", "snapshots", "interrupts")
+        siblings = ("journal", "snapshots", "interrupts", "messages")
         removed = ", ".join(
             f"{name}_gone AS (DELETE FROM {{{name}}} USING gone WHERE thread = gone.id)" for name in siblings
         )
-        self.delete = self._of(
+        self.delete = self.of(
             "WITH gone AS (DELETE FROM {threads} AS t WHERE tenant = $1 AND thread = $2"
             f" AND NOT {owned_unless('$3', '$4')} AND head = coalesce($5::bigint, head) RETURNING id, head),"
             f" {removed} SELECT head FROM gone"
         )
-        self.cut = self._of(
+        self.cut = self.of(
             "UPDATE {threads} AS t SET floor = $6 WHERE tenant = $1 AND thread = $2 AND born = $7 AND head = $5"
             f" AND floor < $6 AND NOT {owned_unless('$3', '$4')} RETURNING id"
         )
-        self.cut_records = self._of("DELETE FROM {journal} WHERE thread = $1 AND sequence < $2")
-        self.cut_snapshots = self._of("DELETE FROM {snapshots} WHERE thread = $1")
-        self.cut_interrupts = self._of("DELETE FROM {interrupts} WHERE thread = $1 AND id = ANY($2::bytea[])")
-        self.put_snapshot = self._of(
+        self.cut_records = self.of("DELETE FROM {journal} WHERE thread = $1 AND sequence < $2")
+        self.cut_snapshots = self.of("DELETE FROM {snapshots} WHERE thread = $1")
+        self.cut_interrupts = self.of("DELETE FROM {interrupts} WHERE thread = $1 AND id = ANY($2::bytea[])")
+        self.put_snapshot = self.of(
             "INSERT INTO {snapshots} (thread, is_base, sequence, part, items_from, body)"
             " SELECT $1, $2, $3, part, $4, body FROM unnest($5::bytea[]) WITH ORDINALITY AS p (body, part)"
         )
 
-    def _of(self, statement: str) -> str:
+    def of(self, statement: str) -> str:
+        """Fill in the names of the tables."""
         return statement.format_map(self.tables)
 
     def _prepare_group_commit(self) -> None:
         given = _arrays(2, *("bigint",) * 4, "bytea", "bytea", "float8", "bytea", "bigint", "boolean", "float8")
         records = _arrays(13, "bigint", "bigint", "bytea", "bytea", "float8", "bytea", "bytea", "bigint")
-        self.append_many = self._of(
+        self.append_many = self.of(
             "WITH fence AS (UPDATE {threads} AS t SET head = g.head, status = g.status, run_id = g.run_id,"
             " updated = coalesce(g.updated, t.updated), graph = coalesce(nullif(g.graph, ''::bytea), t.graph),"
             " mark = g.mark, revision = t.revision + 1,"
@@ -248,7 +251,7 @@ class Statements:
 
     # -- writing -----------------------------------------------------------------------------------
 
-    def _append(self, records: int, has_interrupts: bool, has_snapshot: bool) -> str:
+    def _append(self, records: int, has_interrupts: bool, has_snapshot: bool, takes: bool) -> str:
         """Return the statement of a commit: fence, new head, rows and release in one. See ``append_values``.
 
         ``records``: 0, 1, or 2 for many.
@@ -259,9 +262,20 @@ class Statements:
             " owner = CASE WHEN $11 THEN NULL ELSE owner END,"
             " life_lock = CASE WHEN $11 THEN NULL ELSE life_lock END,"
             " lease_until = CASE WHEN $11 THEN NULL ELSE clock_timestamp() + $12 * interval '1 second' END"
-            " WHERE id = $1 AND epoch = $2 AND head = $3 AND owner = $4 RETURNING id, revision, signals)"
         ]
         first = 13
+        fence = " WHERE id = $1 AND epoch = $2 AND head = $3 AND owner = $4"
+        if takes:
+            # What is read of the row is read again when the fence had to wait for it; what other tables hold is not.
+            parts[0] += f", messages = greatest(messages - cardinality(${first}::bigint[]), 0)"
+            fence += f" AND amendments = coalesce(${first + 1}::bigint, amendments)"
+        parts[0] += f"{fence} RETURNING id, revision, signals)"
+        if takes:
+            parts.append(
+                "taken AS (DELETE FROM {messages} AS m USING fence"
+                f" WHERE m.thread = fence.id AND m.id = ANY(${first}::bigint[]))"
+            )
+            first += 2
         columns = "(thread, sequence, kind, run_id, at, body, items, step)"
         if records == 1:
             values = ", ".join(f"${first + n}" for n in range(7))
@@ -289,7 +303,7 @@ class Statements:
                 f" SELECT fence.id, FALSE, ${first}, p.part, ${first + 1}, p.body"
                 f" FROM fence, unnest(${first + 2}::bytea[]) WITH ORDINALITY AS p (body, part))"
             )
-        return self._of(", ".join(parts) + " SELECT revision, signals FROM fence")
+        return self.of(", ".join(parts) + " SELECT revision, signals FROM fence")
 
     # -- listing -----------------------------------------------------------------------------------
 
@@ -319,7 +333,7 @@ class Statements:
         order = "updated DESC, thread DESC" if listing.is_newest_first else "thread"
         values.append(limit)
         return (
-            self._of(
+            self.of(
                 f"SELECT thread, status, head, run_id, updated, graph, {_OWNED} AS is_owned FROM {{threads}} AS t"
                 f" WHERE {' AND '.join(conditions)} ORDER BY {order} LIMIT ${len(values)}"
             ),
@@ -333,16 +347,18 @@ class Statements:
         wanted = {name: value for name, value in asked.items() if value is not None}
         conditions = " AND ".join(f"{name} = ${n}" for n, name in enumerate(wanted, 1)) or "TRUE"
         chosen = "SELECT id, status, node, changed, body FROM {interrupts}"
-        return self._of(f"{chosen} WHERE {conditions} ORDER BY number DESC"), list(wanted.values())
+        return self.of(f"{chosen} WHERE {conditions} ORDER BY number DESC"), list(wanted.values())
 
 
 def _arrays(first: int, *kinds: str) -> str:
     return ", ".join(f"${first + n}::{kind}[]" for n, kind in enumerate(kinds))
 
 
-def append_values(commit: Commit) -> tuple[tuple[int, bool, bool], list[Any]]:
+def append_values(commit: Commit) -> tuple[tuple[int, bool, bool, bool], list[Any]]:
     """Return which form of ``Statements.append`` a commit takes, and the parameters of its rows."""
     values: list[Any] = []
+    if commit.taken is not None:
+        values += [list(commit.taken.ids), commit.taken.amendments]
     rows = [(r.sequence, encode_name(r.kind), encode_name(r.run_id), *r[3:]) for r in commit.records]
     if len(rows) == 1:
         values += rows[0]
@@ -354,4 +370,5 @@ def append_values(commit: Commit) -> tuple[tuple[int, bool, bool], list[Any]]:
         values += map(list, zip(*asked, strict=True))
     if commit.snapshot is not None:
         values += [commit.snapshot.sequence, commit.snapshot.items_from, list(commit.snapshot.parts)]
-    return (min(len(rows), 2), bool(commit.interrupts), commit.snapshot is not None), values
+    form = (min(len(rows), 2), bool(commit.interrupts), commit.snapshot is not None, commit.taken is not None)
+    return form, values

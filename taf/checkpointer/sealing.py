@@ -10,7 +10,7 @@ import struct
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from taf.checkpointer.base import Commit, InterruptRow, Known, Record, Signal, Snapshot, Stored, ThreadKey
+from taf.checkpointer.base import Commit, InterruptRow, Known, Posted, Record, Signal, Snapshot, Stored, ThreadKey
 from taf.checkpointer.keys import FOREIGN, TAG_BYTES, Cipher, Keys, Unreadable, fields
 from taf.errors import StoreCorruptError
 
@@ -162,11 +162,12 @@ class InterruptSeal:
 
 
 class SignalSeal:
-    """Seals and opens what is signalled to the runs of one thread. Who signals need not know the thread's birth."""
+    """Seals and opens what is said to one thread from outside. Who says it need not know the thread's birth."""
 
     def __init__(self, keys: Keys, key: ThreadKey) -> None:
         self._thread = key.thread
         self._cipher = Cipher(keys, "signals", *key)
+        self._mail = Cipher(keys, "mail", *key)
 
     def seal(self, signal: Signal) -> Signal:
         """Return a signal as it is to be stored."""
@@ -178,6 +179,21 @@ class SignalSeal:
             return signal._replace(body=self._cipher.open(_signal_label(signal), signal.body))
         except Unreadable as error:
             raise StoreCorruptError(self._thread, None, f'{error} (signal "{signal.kind}")') from None
+
+    def seal_message(self, message: Posted) -> Posted:
+        """Return a message as it is to be stored."""
+        return message._replace(body=self.seal_body(message, message.body))
+
+    def seal_body(self, message: Posted, body: bytes) -> bytes:
+        """Return what a message is to hold from now on, as it is to be stored."""
+        return self._mail.seal(_message_label(message), body)
+
+    def open_message(self, message: Posted) -> Posted:
+        """Return a message as it was posted. Raise ``StoreCorruptError``."""
+        try:
+            return message._replace(body=self._mail.open(_message_label(message), message.body))
+        except Unreadable as error:
+            raise StoreCorruptError(self._thread, None, f'{error} (message of run "{message.run_id}")') from None
 
 
 def _linked(value: bytes, link: int) -> bytes:
@@ -207,3 +223,7 @@ def _interrupt_label(row: InterruptRow) -> bytes:
 
 def _signal_label(signal: Signal) -> bytes:
     return fields(str(signal.kind), str(signal.run_id))  # SQLite may give bytes where text was written
+
+
+def _message_label(message: Posted) -> bytes:
+    return _MOMENT.pack(message.at) + fields(message.kind, message.run_id)

@@ -14,6 +14,7 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
+from taf.checkpointer import sqlite_mail
 from taf.checkpointer import sqlite_rows as rows
 from taf.checkpointer.base import (
     ALL_THREADS,
@@ -25,6 +26,8 @@ from taf.checkpointer.base import (
     InterruptRow,
     Known,
     Listing,
+    Mail,
+    Posted,
     Record,
     Signal,
     Snapshot,
@@ -33,15 +36,11 @@ from taf.checkpointer.base import (
     ThreadRow,
     Watcher,
 )
-from taf.checkpointer.owner_lock import OwnerLock, boot_id
-from taf.checkpointer.sqlite_file import SqliteFile
-from taf.checkpointer.sqlite_pulse import Lease, Pulse, lease_end
+from taf.checkpointer.sqlite_machinery import Machinery
+from taf.checkpointer.sqlite_pulse import Lease, lease_end
 from taf.checkpointer.sqlite_worker import Worker
 from taf.checkpointer.watches import Place
-from taf.errors import CheckpointerError, ConfigError, StaleOwnerError, ThreadBusyError
-
-PULSE_PATIENCE = 0.25
-"""For how many seconds the heartbeat waits for others who write, before it looks after its watchers again."""
+from taf.errors import ConfigError, StaleOwnerError, ThreadBusyError
 
 PATIENCE = 10.0
 """For how many seconds a store that was forgotten, and not closed, keeps whoever finds it waiting."""
@@ -53,45 +52,6 @@ class _Told(NamedTuple):
     signals: Sequence[Signal]
     place: Place | None
     change: Change
-
-
-class _Machinery:
-    """All that runs in threads of its own. It does not refer to the checkpointer, so that one forgotten can go."""
-
-    def __init__(self, path: str, synchronous: str, busy_timeout: float) -> None:
-        file = SqliteFile(path, synchronous, busy_timeout)
-        farewell = "PRAGMA busy_timeout=0; PRAGMA wal_checkpoint(TRUNCATE)"
-        self.writer = Worker("taf-sqlite-writer", "BEGIN IMMEDIATE", file, farewell=farewell)
-        self.reader = Worker("taf-sqlite-reader", "BEGIN", file)
-        # A renewal need not outlive a power cut.
-        self.pulse = Pulse(SqliteFile(path, "NORMAL", PULSE_PATIENCE))
-        self.lock = OwnerLock(f"{path}.owners")
-        self.boot = boot_id()
-        self._process: int | None = None
-
-    @property
-    def is_forked(self) -> bool:
-        """This is another process than the one that opened the database: none of it may be touched."""
-        return self._process not in (None, os.getpid())
-
-    def enter(self) -> None:
-        """Refuse to work in a forked process."""
-        if self._process is None:
-            self._process = os.getpid()
-        elif self.is_forked:
-            raise CheckpointerError(
-                f"This SqliteCheckpointer was opened by process {self._process}, and connections do not survive a "
-                "fork. Make a new one in each process."
-            )
-
-    def end(self, patience: float | None) -> None:
-        """Finish what waits, and close everything."""
-        if not self.is_forked:
-            self.pulse.stop(patience)
-            self.reader.stop(patience)
-            # Last, since whoever closes the last connection clears the log away.
-            self.writer.stop(patience)
-            self.lock.release()
 
 
 class SqliteCheckpointer(BaseCheckpointer):
@@ -111,7 +71,7 @@ class SqliteCheckpointer(BaseCheckpointer):
         if synchronous not in ("FULL", "NORMAL"):
             raise ConfigError(f'synchronous is "FULL" or "NORMAL", not {synchronous!r}.')
         # The real path: the owners' files have to be found under one name, whatever name this process uses.
-        self._machinery = _Machinery(os.path.realpath(_checked(path)), synchronous, busy_timeout)
+        self._machinery = Machinery(os.path.realpath(_checked(path)), synchronous, busy_timeout)
         self._end = weakref.finalize(self, self._machinery.end, PATIENCE)
 
     # -- owning ------------------------------------------------------------------------------------
@@ -160,7 +120,7 @@ class SqliteCheckpointer(BaseCheckpointer):
         # Held at once, and not after the commit: the next job of this transaction may want the same thread.
         place = Place(state.thread, state.revision)
         machinery.pulse.hold(key, Lease(state.thread, epoch, owner, seconds, place))
-        return Grant(epoch, found)
+        return Grant(epoch, found, sqlite_mail.mail(connection, state))
 
     def _is_owned(self, key: ThreadKey, state: rows.ThreadState, known: dict[str, bool] | None = None) -> bool:
         """Say whether a thread's owner lives. ``known`` keeps, for as long as it is passed on, which owners do."""
@@ -203,6 +163,7 @@ class SqliteCheckpointer(BaseCheckpointer):
         lease = pulse.lease(key, commit.epoch)
         if lease is None or not rows.write(connection, lease.thread, lease.owner, lease_end(lease.seconds), commit):
             raise StaleOwnerError(key.thread, commit.epoch)
+        sqlite_mail.take(connection, lease.thread, commit)
         signals = rows.signals(connection, lease.thread, commit.run_id)
         place = None
         if key in pulse.watches:
@@ -230,9 +191,61 @@ class SqliteCheckpointer(BaseCheckpointer):
         if state is None or state.run_id != signal.run_id or not self._is_owned(key, state):
             return None
         rows.leave(connection, state.thread, signal)
+        return self._left(connection, state)
+
+    @staticmethod
+    def _left(connection: sqlite3.Connection, state: rows.ThreadState) -> _Told:
+        """Return what watchers are told of what was left for a thread in this transaction."""
         signals = rows.signals(connection, state.thread, state.run_id)
-        place = Place(state.thread, state.revision + 1)
+        place = Place(state.thread, rows.revision(connection, state.thread))
         return _Told(signals, place, Change(state.head, state.status, state.run_id, signals))
+
+    async def post(self, key: ThreadKey, message: Posted, signal: Signal | None = None) -> int | None:
+        """See ``BaseCheckpointer.post``."""
+
+        def work(connection: sqlite3.Connection) -> tuple[int, _Told] | None:
+            state = rows.find(connection, key)
+            if state is None or not self._is_owned(key, state):
+                return None
+            number = sqlite_mail.put(connection, state, message)
+            if signal is not None:
+                rows.leave(connection, state.thread, signal)
+            return number, self._left(connection, state)
+
+        def after(left: tuple[int, _Told] | None) -> None:
+            if left is not None:
+                self._tell(key, left[1])
+
+        left = await self._writer.run(f'post to thread "{key.thread}"', work, after)
+        return None if left is None else left[0]
+
+    async def mail(self, key: ThreadKey) -> Mail:
+        """See ``BaseCheckpointer.mail``."""
+
+        def work(connection: sqlite3.Connection) -> Mail:
+            state = rows.find(connection, key)
+            return Mail() if state is None else sqlite_mail.mail(connection, state)
+
+        return await self._reader.run(f'read the mail of thread "{key.thread}"', work)
+
+    async def amend(self, key: ThreadKey, message_id: int, body: bytes | None) -> bool:
+        """See ``BaseCheckpointer.amend``."""
+
+        def work(connection: sqlite3.Connection) -> _Told | None:
+            state = rows.find(connection, key)
+            if state is None:
+                return None
+            # Looked at before: an amendment may remove an empty thread.
+            told = self._left(connection, state)
+            is_made = sqlite_mail.amend(connection, state.thread, message_id, body)
+            place = Place(state.thread, state.revision + 1)
+            return told._replace(place=place) if is_made else None
+
+        def after(told: _Told | None) -> None:
+            if told is not None:
+                self._tell(key, told)
+
+        return await self._writer.run(f'amend the mail of thread "{key.thread}"', work, after) is not None
 
     async def prune(self, cut: Cut) -> bool:
         """See ``BaseCheckpointer.prune``."""

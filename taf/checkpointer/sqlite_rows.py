@@ -45,6 +45,8 @@ class ThreadState(NamedTuple):
     boot_id: str | None
     name: str
     floor: int = 0
+    messages: int = 0
+    amendments: int = 0
 
 
 class Claim(NamedTuple):
@@ -55,20 +57,22 @@ class Claim(NamedTuple):
     boot_id: str
 
 
-_STATE = "id, born, head, status, run_id, revision, epoch, owner, lease_until, boot_id, thread, floor"
+_STATE = (
+    "id, born, head, status, run_id, revision, epoch, owner, lease_until, boot_id, thread, floor, messages, amendments"
+)
 
 _FIND = f"SELECT {_STATE} FROM taf_threads WHERE tenant = ? AND thread = ?"
 
-_Kinds: TypeAlias = tuple[tuple[type, ...], ...]
+Kinds: TypeAlias = tuple[tuple[type, ...], ...]
 
 _INT, _TEXT, _BYTES = (int,), (str,), (bytes,)
-_THREAD: _Kinds = (
+_THREAD: Kinds = (
     *(_INT, _TEXT, _INT, _TEXT, _TEXT, _INT, _INT),
-    *((str, NoneType), (int, NoneType), (str, NoneType), _TEXT, _INT),
+    *((str, NoneType), (int, NoneType), (str, NoneType), _TEXT, _INT, _INT, _INT),
 )
-_SNAPSHOT: _Kinds = (_INT, (int, NoneType), _BYTES)
-_ITEMS: _Kinds = (_INT, _BYTES)
-_RECORD: _Kinds = (_INT, _TEXT, _TEXT, (float,), _BYTES, (bytes, NoneType), _INT)
+_SNAPSHOT: Kinds = (_INT, (int, NoneType), _BYTES)
+_ITEMS: Kinds = (_INT, _BYTES)
+_RECORD: Kinds = (_INT, _TEXT, _TEXT, (float,), _BYTES, (bytes, NoneType), _INT)
 
 # -- reading ---------------------------------------------------------------------------------------
 
@@ -76,10 +80,10 @@ _RECORD: _Kinds = (_INT, _TEXT, _TEXT, (float,), _BYTES, (bytes, NoneType), _INT
 def find(connection: sqlite3.Connection, key: ThreadKey) -> ThreadState | None:
     """Return a thread's row."""
     row = connection.execute(_FIND, key).fetchone()
-    return None if row is None else ThreadState._make(_fitting(row, _THREAD, key.thread))
+    return None if row is None else ThreadState._make(fitting(row, _THREAD, key.thread))
 
 
-def _fitting(row: Sequence[Any], kinds: _Kinds, thread: str) -> Sequence[Any]:
+def fitting(row: Sequence[Any], kinds: Kinds, thread: str) -> Sequence[Any]:
     """Return a row whose values are of the types that were written.
 
     Its cursor has to be exhausted: one that an error holds on to would keep the file open.
@@ -125,7 +129,7 @@ def _snapshot(connection: sqlite3.Connection, state: ThreadState, table: str) ->
         f"SELECT sequence, items_from, CAST(body AS BLOB) FROM {table} WHERE thread = ? ORDER BY part",
         (state.thread,),
     )
-    rows = [_fitting(row, _SNAPSHOT, state.name) for row in found.fetchall()]
+    rows = [fitting(row, _SNAPSHOT, state.name) for row in found.fetchall()]
     return Snapshot(rows[0][0], rows[0][1], tuple(row[2] for row in rows)) if rows else None
 
 
@@ -136,7 +140,7 @@ def items(connection: sqlite3.Connection, state: ThreadState, first: int, last: 
         " WHERE thread = ? AND sequence BETWEEN ? AND ? AND items IS NOT NULL ORDER BY sequence",
         (state.thread, first, last),
     )
-    return [(row[0], row[1]) for row in rows.fetchall() if _fitting(row, _ITEMS, state.name)]
+    return [(row[0], row[1]) for row in rows.fetchall() if fitting(row, _ITEMS, state.name)]
 
 
 def records(connection: sqlite3.Connection, state: ThreadState, after: int, limit: int = -1) -> Sequence[Record]:
@@ -146,13 +150,14 @@ def records(connection: sqlite3.Connection, state: ThreadState, after: int, limi
         " WHERE thread = ? AND sequence > ? ORDER BY sequence LIMIT ?",
         (state.thread, after, limit),
     )
-    return [Record._make(_fitting(row, _RECORD, state.name)) for row in rows.fetchall()]
+    return [Record._make(fitting(row, _RECORD, state.name)) for row in rows.fetchall()]
 
 
 def signals(connection: sqlite3.Connection, thread: int, run_id: str) -> Sequence[Signal]:
-    """Return what is signalled to a run, oldest first."""
+    """Return what is signalled to a run, or to whoever owns the thread, oldest first."""
     rows = connection.execute(
-        "SELECT kind, run_id, CAST(body AS BLOB), id FROM taf_signals WHERE thread = ? AND run_id = ? ORDER BY id",
+        "SELECT kind, run_id, CAST(body AS BLOB), id FROM taf_signals WHERE thread = ? AND run_id IN ('', ?)"
+        " ORDER BY id",
         (thread, run_id),
     )
     return tuple([Signal._make(row) for row in rows])
@@ -210,7 +215,7 @@ def threads(
 
 def _is_owned(row: Sequence[Any], is_owned: Callable[[ThreadState], bool]) -> bool:
     try:
-        return is_owned(ThreadState._make(_fitting(row, _THREAD, "")))
+        return is_owned(ThreadState._make(fitting(row, _THREAD, "")))
     except StoreCorruptError:  # one bad row must not hide the others
         return False
 
@@ -250,6 +255,8 @@ def claim(connection: sqlite3.Connection, thread: int, claim: Claim) -> int:
         " WHERE id = ?",
         (*claim, thread),
     )
+    # What was said to whoever owned it before; a signal to a run stays, should that run be continued.
+    connection.execute("DELETE FROM taf_signals WHERE thread = ? AND run_id = ''", (thread,))
     (epoch,) = connection.execute("SELECT last FROM taf_epochs").fetchone()
     return int(epoch)
 
@@ -266,11 +273,12 @@ def renew(connection: sqlite3.Connection, thread: int, epoch: int, owner: str, l
 def write(connection: sqlite3.Connection, thread: int, owner: str, lease_until: int, commit: Commit) -> bool:
     """Write all of a commit except its release. Return False, with nothing written, when the fence refuses it."""
     written = commit.records
+    amendments = commit.taken.amendments if commit.taken is not None else None
     # The fence and the new head in one statement: nobody can come in between.
     cursor = connection.execute(
         "UPDATE taf_threads SET head = ?, status = ?, run_id = ?, updated = coalesce(?, updated), lease_until = ?,"
         " graph = coalesce(nullif(?, ''), graph), revision = revision + 1"
-        " WHERE id = ? AND epoch = ? AND head = ? AND owner = ?",
+        " WHERE id = ? AND epoch = ? AND head = ? AND owner = ? AND amendments = coalesce(?, amendments)",
         (
             written[-1].sequence if written else commit.expected,
             commit.status,
@@ -282,6 +290,7 @@ def write(connection: sqlite3.Connection, thread: int, owner: str, lease_until: 
             commit.epoch,
             commit.expected,
             owner,
+            amendments,
         ),
     )
     if cursor.rowcount != 1:
@@ -331,7 +340,7 @@ def _replace_snapshot(
 
 
 def release(connection: sqlite3.Connection, thread: int, epoch: int, owner: str) -> None:
-    """Give a thread back and drop its signals; one without records is removed. Nothing happens when it was lost."""
+    """Give a thread back and drop its signals; an empty one is removed. Nothing happens when it was lost."""
     cursor = connection.execute(
         "UPDATE taf_threads SET owner = NULL, lease_until = NULL, boot_id = NULL"
         " WHERE id = ? AND epoch = ? AND owner = ?",
@@ -339,7 +348,7 @@ def release(connection: sqlite3.Connection, thread: int, epoch: int, owner: str)
     )
     if cursor.rowcount == 1:
         connection.execute("DELETE FROM taf_signals WHERE thread = ?", (thread,))
-        connection.execute("DELETE FROM taf_threads WHERE id = ? AND head = 0", (thread,))
+        connection.execute("DELETE FROM taf_threads WHERE id = ? AND head = 0 AND messages = 0", (thread,))
 
 
 def leave(connection: sqlite3.Connection, thread: int, signal: Signal) -> None:
@@ -353,6 +362,6 @@ def leave(connection: sqlite3.Connection, thread: int, signal: Signal) -> None:
 
 def remove(connection: sqlite3.Connection, thread: int) -> None:
     """Remove a thread and all that belongs to it."""
-    for table in ("taf_journal", "taf_snapshots", "taf_bases", "taf_interrupts", "taf_signals"):
+    for table in ("taf_journal", "taf_snapshots", "taf_bases", "taf_interrupts", "taf_signals", "taf_messages"):
         connection.execute(f"DELETE FROM {table} WHERE thread = ?", (thread,))
     connection.execute("DELETE FROM taf_threads WHERE id = ?", (thread,))

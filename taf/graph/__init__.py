@@ -3,8 +3,9 @@
 from taf.graph.blocking import CompiledGraph, recover
 from taf.graph.command import END, START, Command, Send
 from taf.graph.context import Context
-from taf.graph.intake import approve_breakpoints, approve_if
+from taf.graph.deciding import approve_breakpoints, approve_if
 from taf.graph.interrupt import emit, interrupt, interrupt_sync, task, task_sync
+from taf.graph.multitask import MultitaskStrategy, Queued
 from taf.graph.node import RetryPolicy
 from taf.graph.recovery import Recovered, Supervisor
 from taf.graph.result import Receipt, RunResult, StateSnapshot
@@ -12,6 +13,7 @@ from taf.graph.retention import Pruned
 from taf.graph.state_graph import StateGraph
 from taf.graph.stop import StopStatus
 from taf.state.interrupts import Approve, Edit, InterruptRecord, Reject, Respond
+from taf.state.superseded import Partial, Superseded
 
 __all__ = [
     "END",
@@ -22,7 +24,10 @@ __all__ = [
     "Context",
     "Edit",
     "InterruptRecord",
+    "MultitaskStrategy",
+    "Partial",
     "Pruned",
+    "Queued",
     "Receipt",
     "Recovered",
     "Reject",
@@ -33,6 +38,7 @@ __all__ = [
     "StateGraph",
     "StateSnapshot",
     "StopStatus",
+    "Superseded",
     "Supervisor",
     "approve_breakpoints",
     "approve_if",

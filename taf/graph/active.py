@@ -7,13 +7,17 @@ import concurrent.futures
 import contextlib
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 
+from taf.events import Event
 from taf.graph.config import RunConfig
 from taf.graph.context import running_loop
 from taf.graph.door import RUN_NAME
-from taf.graph.engine import Engine, Reader
+from taf.graph.engine import Engine
 from taf.graph.intake import Call
 from taf.graph.runtime import Runtime
+from taf.graph.serving import Reader
+from taf.graph.turn import OnBehalf, Turn
 from taf.state.execution import ExecutionStatus
 from taf.state.run import Run
 
@@ -30,9 +34,12 @@ class ActiveRun:
         reader: Reader | None = None,
         create: bool = True,
         on_landed: Callable[[ActiveRun], None] | None = None,
+        turn: Turn | OnBehalf | None = None,
+        on_begun: Callable[[ActiveRun], None] | None = None,
     ) -> None:
-        self.config = config
-        self.engine = Engine(runtime, config, reader=reader, on_detached=self._land)
+        self.config, self.turn, self._on_begun, self._reader = config, turn, on_begun, reader
+        self._new_engine = partial(Engine, runtime, config, reader=reader, on_detached=self._land)
+        self.engine = self._new_engine()
         self.loop = asyncio.get_running_loop()
         self.outcome: asyncio.Future[Run | None] = self.loop.create_future()
         self._lock = threading.Lock()
@@ -44,7 +51,10 @@ class ActiveRun:
 
     async def _fly(self, call: Call, create: bool) -> None:
         try:
-            run = await self.engine.execute(call, self.config.thread_id, create=create)
+            if self.turn is not None:
+                run = await self.turn.fly(self)
+            else:
+                run = await self.engine.execute(call, self.config.thread_id, create=create)
         except asyncio.CancelledError as error:  # its loop ends: who waits in another thread gets how it was stopped
             is_stopped = self.engine.is_at_rest and self.engine.run.status is ExecutionStatus.STOPPED
             self._land(*((self.engine.run, None) if is_stopped else (None, error)))
@@ -74,13 +84,25 @@ class ActiveRun:
             with contextlib.suppress(concurrent.futures.InvalidStateError):
                 waiter.set_result(None)
 
+    def new_engine(self) -> Engine:
+        """Return an engine for one attempt: the thread is taken."""
+        self.engine = self._new_engine()
+        if self._on_begun is not None:
+            self._on_begun(self)
+        return self.engine
+
+    def tell(self, events: Sequence[Event], run: Run) -> None:
+        """Tell the reader of events of a run that somebody else drives."""
+        if self._reader is not None:
+            self._reader(events, run)
+
     async def result(self) -> Run | None:
         """Wait for the run. When the one who waits is cancelled, the run is stopped."""
         try:
             run = await self.outcome
         except asyncio.CancelledError:
             if not self.outcome.done() or self.outcome.cancelled():
-                self.engine.request_stop("the caller was cancelled")
+                self.break_off("the caller was cancelled")
                 await self.until_landed()
             raise
         except BaseException:
@@ -113,6 +135,11 @@ class ActiveRun:
         return waiter
 
     @property
+    def is_waiting(self) -> bool:
+        """True while its message waits for its turn."""
+        return self.turn is not None and self.turn.is_waiting
+
+    @property
     def is_lost(self) -> bool:
         """True when its loop was closed before it was over: it will never go on."""
         return self.loop.is_closed() and not self._has_landed
@@ -127,17 +154,25 @@ class ActiveRun:
     def leave(self) -> None:
         """Stop the run, as its reader in another OS thread reads no more, and wait until it is over."""
         if not self._has_landed:
-            self.request_stop("the reader of the stream left")
+            self.request_stop("the reader of the stream left", withdraws=True)
             if running_loop() is not self.loop:  # it is, where the garbage collector ends the reader
                 self.landed().result()
 
-    def request_stop(self, reason: str) -> None:
-        """Stop the run, from any loop or thread."""
-        if running_loop() is self.loop:
+    def break_off(self, reason: str, *, withdraws: bool = True) -> None:
+        """Stop the run, from its own loop. A message that still waits is withdrawn, or (False) left to others."""
+        if self.turn is not None and self.is_waiting:
+            self.turn.leave(withdraws=withdraws)
+        else:
             self.engine.request_stop(reason)
+
+    def request_stop(self, reason: str, *, withdraws: bool = False) -> None:
+        """Stop the run, from any loop or thread. See ``break_off``."""
+        stop = partial(self.break_off, reason, withdraws=withdraws)
+        if running_loop() is self.loop:
+            stop()
             return
         with contextlib.suppress(RuntimeError):  # the loop is closed, and the run with it
-            self.loop.call_soon_threadsafe(self.engine.request_stop, reason)
+            self.loop.call_soon_threadsafe(stop)
 
 
 PATIENCE_SECONDS = 10.0

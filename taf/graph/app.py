@@ -12,27 +12,25 @@ from typing import Any, Self
 from taf.checkpointer.base import BaseCheckpointer, ThreadRow
 from taf.errors import AppClosedError, ConfigError, UnknownThreadError
 from taf.events import Event
-from taf.graph import history
+from taf.graph import history, queue, updating
 from taf.graph.active import ActiveRun, end_all
 from taf.graph.config import RunConfig, read_config
-from taf.graph.engine import Engine, Reader
+from taf.graph.ending import ended
 from taf.graph.intake import NO_ANSWER, Answer, Call, Invoke, WhilePaused
 from taf.graph.listing import read_listing
+from taf.graph.multitask import MultitaskStrategy, Queued
 from taf.graph.recovery import ConfigOf, Recovered, recover
-from taf.graph.result import Receipt, RunResult, StateSnapshot, snapshot_of
+from taf.graph.result import Receipt, RunResult, StateSnapshot, snapshot_of, waiting_nodes
 from taf.graph.retention import Policy, Pruned, Pruning
-from taf.graph.routing import Routes
-from taf.graph.runtime import Runtime
+from taf.graph.runtime import AS_COMPILED, CallOptions, Runtime
+from taf.graph.serving import Reader
 from taf.graph.stop import StopStatus, stop
 from taf.graph.stream import StreamMode, Tap
 from taf.graph.subgraph import delete_inner
-from taf.graph.telling import events_of
-from taf.graph.upgrade import updated
-from taf.graph.waiting import until_free
+from taf.graph.submission import Submission
+from taf.graph.turn import OnBehalf, OnReceipt, Turn
 from taf.publisher.base import PublisherLike
-from taf.state.facts import Updated
 from taf.state.interrupts import InterruptRecord
-from taf.state.run import Run
 
 Config = Mapping[str, Any]
 
@@ -44,7 +42,7 @@ class AsyncGraph:
         self.runtime = runtime
         self._owns_checkpointer = owns_checkpointer
         self._active: dict[str, ActiveRun] = {}
-        self._variants: dict[WhilePaused, Runtime] = {}
+        self._variants: dict[CallOptions, Runtime] = {}
         self._flying: set[ActiveRun] = set()
         self._is_closed = False
 
@@ -61,14 +59,22 @@ class AsyncGraph:
     # -- running -----------------------------------------------------------------------------------
 
     async def ainvoke(
-        self, input: Any = None, config: Config | None = None, *, while_paused: WhilePaused | None = None
+        self,
+        input: Any = None,
+        config: Config | None = None,
+        *,
+        while_paused: WhilePaused | None = None,
+        multitask_strategy: MultitaskStrategy | None = None,
     ) -> RunResult:
         """Run a thread until it rests, and return how. See the table "what a call does" in the docs.
 
         ``input`` is a dict of fields, a state, a message or a list of messages; None or ``{}`` goes on with a thread.
-        Raise what a node raised, ``InvalidInputError``, ``ThreadBusyError``, ``NothingToResumeError``.
+        ``multitask_strategy``: what it does to a run that is active there; the result is that of the run that took it.
+        Raise what a node raised, ``InvalidInputError``, ``ThreadBusyError``, ``NothingToResumeError``,
+        ``QueueWithdrawnError``.
         """
-        return await self._finished(self.launch(Invoke(input), read_config(config), while_paused=while_paused))
+        options = CallOptions(while_paused, multitask_strategy)
+        return await self._finished(self.launch(Invoke(input), read_config(config), options=options))
 
     async def aresume(
         self, config: Config, answer: Any = NO_ANSWER, *, by: str | None = None, interrupt_id: str | None = None
@@ -88,6 +94,7 @@ class AsyncGraph:
         *,
         stream_mode: StreamMode = "events",
         while_paused: WhilePaused | None = None,
+        multitask_strategy: MultitaskStrategy | None = None,
     ) -> AsyncGenerator[Any, None]:
         """Run a thread and yield what happens, as it is committed.
 
@@ -95,51 +102,48 @@ class AsyncGraph:
         ``messages`` the new messages. A consumer that breaks off stops the run.
         """
         tap = Tap(stream_mode, self.runtime.spec.schema)
-        active = self.launch(Invoke(input), read_config(config), reader=tap.feed, while_paused=while_paused)
+        options = CallOptions(while_paused, multitask_strategy)
+        active = self.launch(Invoke(input), read_config(config), reader=tap.feed, options=options)
         async with contextlib.aclosing(tap.read(active)) as chunks:
             async for chunk in chunks:
                 yield chunk
 
-    async def asubmit(self, input: Any = None, config: Config | None = None) -> Receipt:
-        """Begin a run on the calling loop, and return as soon as that is on record; ``join`` waits for it.
+    async def asubmit(
+        self,
+        input: Any = None,
+        config: Config | None = None,
+        *,
+        while_paused: WhilePaused | None = None,
+        multitask_strategy: MultitaskStrategy | None = None,
+    ) -> Receipt:
+        """Begin a run on the calling loop, or leave its message in the queue; return as soon as that is on record.
 
-        Raise what keeps the run from beginning: ``InvalidInputError``, ``ThreadBusyError``, ``NothingToResumeError``.
+        ``join`` waits for the run. Raise what keeps it from beginning: ``InvalidInputError``, ``ThreadBusyError``,
+        ``NothingToResumeError``.
         """
-        begun: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-        def note(events: Sequence[Event], run: Run) -> None:
-            if not begun.done():
-                begun.set_result(None)
-
-        active = self.launch(Invoke(input), read_config(config), reader=note)
-        try:
-            either: list[asyncio.Future[Any]] = [begun, active.outcome]
-            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-        except asyncio.CancelledError:
-            active.request_stop("the caller was cancelled")
-            raise
-        if not begun.done():
-            active.outcome.result()
-        return Receipt(active.config.thread_id, active.config.run_id)
+        submission, options = Submission(), CallOptions(while_paused, multitask_strategy)
+        call, read = Invoke(input), read_config(config)
+        active = self.launch(call, read, reader=submission.begun, options=options, on_receipt=submission.received)
+        return await submission.of(active)
 
     async def ajoin(self, config: Config, run_id: str | None = None) -> RunResult:
-        """Wait until the run, or whichever run is active, is over, and return how the thread stands.
+        """Wait until the run, or whichever run is active, is over, and return how the thread stood then.
 
-        The run may be anywhere. Raise ``UnknownThreadError``.
+        The run may be anywhere, also in the queue. Raise ``UnknownThreadError``, ``UnknownRunError``.
         """
         thread_id = self._named(config).thread_id
-        active = self._active.get(thread_id)
-        if active is not None and active.is_lost:
-            active.give_up()
-        elif active is not None and run_id in (None, active.config.run_id):
-            await asyncio.wrap_future(active.landed())
-        found = await self.runtime.journal.read(thread_id)
-        if found is None:
-            raise UnknownThreadError(thread_id)
-        run, stored = found
-        if stored.is_owned and run_id in (None, run.run_id):
-            await until_free(self.checkpointer, self.runtime.journal.key(thread_id), run.run_id)
-            run = (await self.runtime.journal.read(thread_id) or found)[0]
+        own = [one for one in self._flying if one.config.thread_id == thread_id]
+        for active in own:
+            if active.is_lost:
+                active.give_up()
+            elif run_id in (None, active.config.run_id) and not (run_id is None and active.is_waiting):
+                await asyncio.wrap_future(active.landed())
+        if run_id is None:
+            found = await self.runtime.journal.read(thread_id)
+            if found is None:
+                raise UnknownThreadError(thread_id)
+            run_id = found[0].run_id
+        run = await ended(self.runtime.journal, thread_id, run_id)
         return RunResult(self.runtime.spec.schema, run, run.run_id)
 
     async def astop(self, config: Config, reason: str = "stopped") -> StopStatus:
@@ -157,24 +161,48 @@ class AsyncGraph:
         *,
         reader: Reader | None = None,
         create: bool = True,
-        while_paused: WhilePaused | None = None,
+        options: CallOptions = AS_COMPILED,
+        on_receipt: OnReceipt | None = None,
     ) -> ActiveRun:
-        """Begin a run on the running loop."""
-        if self._is_closed:
-            raise AppClosedError
-        runtime = self.runtime
-        if while_paused is not None and while_paused != runtime.options.while_paused:
-            runtime = self._variants.get(while_paused) or runtime.with_options(while_paused=while_paused)
-            self._variants[while_paused] = runtime  # kept, as subgraphs keep what belongs to it
-        active = ActiveRun(runtime, config, call, reader=reader, create=create, on_landed=self._forget)
+        """Begin a run on the running loop. Input takes its turn there, unless it is to be refused by a busy thread."""
+        self._require_open()
+        runtime = self._runtime_with(options)
+        if not isinstance(call, Invoke) or runtime.options.multitask_strategy == "reject":
+            active = ActiveRun(runtime, config, call, reader=reader, create=create, on_landed=self._forget)
+            self._register(active)
+            return active
+        turn = Turn(self, runtime, call.input, config, on_receipt)
+        return self._launch(runtime, config, turn, reader)
+
+    def launch_turn(self, turn: OnBehalf, config: RunConfig) -> ActiveRun:
+        """Begin the run of a message that nobody waits for any more."""
+        self._require_open()
+        return self._launch(self.runtime, config, turn, None)
+
+    def _launch(self, runtime: Runtime, config: RunConfig, turn: Turn | OnBehalf, reader: Reader | None) -> ActiveRun:
+        active = ActiveRun(
+            runtime, config, Invoke(None), reader=reader, turn=turn, on_landed=self._forget, on_begun=self._register
+        )
         self._flying.add(active)
-        known = self._active.setdefault(config.thread_id, active)
+        return active
+
+    def _runtime_with(self, options: CallOptions) -> Runtime:
+        changes = options.changes(self.runtime.options)
+        if not changes:
+            return self.runtime
+        runtime = self._variants.get(options) or self.runtime.with_options(**changes)
+        self._variants[options] = runtime  # kept, as subgraphs keep what belongs to it
+        return runtime
+
+    def _register(self, active: ActiveRun) -> None:
+        """Make a run the one that is stopped and waited for on its thread."""
+        self._flying.add(active)
+        known = self._active.setdefault(active.config.thread_id, active)
         if known is not active:  # the thread is busy and this run is about to say so, unless that one is through
             if known.is_lost:
                 known.give_up()
-            if known.engine.is_at_rest:
-                self._active[config.thread_id] = active
-        return active
+            if active.turn is not None or known.engine.is_at_rest:
+                self._active[active.config.thread_id] = active
 
     def _named(self, config: Config) -> RunConfig:
         """Read the config of a call about a thread that has to be there."""
@@ -195,6 +223,23 @@ class AsyncGraph:
         if run is None:
             raise UnknownThreadError(active.config.thread_id)
         return RunResult(self.runtime.spec.schema, run, run.run_id)
+
+    # -- the queue ---------------------------------------------------------------------------------
+
+    async def aqueue(self, config: Config) -> tuple[Queued, ...]:
+        """Return the messages that wait on a thread, in the order of their turns."""
+        return await queue.waiting(self.runtime.journal, self._named(config).thread_id)
+
+    async def aedit_queued(self, config: Config, run_id: str, input: Any) -> bool:
+        """Put other input in the place of a message that waits. Return False when it does not any more.
+
+        Only what was submitted by ``enqueue`` can be changed. Raise ``InvalidInputError``.
+        """
+        return await queue.edit(self.runtime.journal, self._named(config).thread_id, run_id, input)
+
+    async def aclear_queue(self, config: Config, run_id: str | None = None) -> tuple[Queued, ...]:
+        """Take messages that wait by ``enqueue`` out of the queue: one, or all. Return those that were taken out."""
+        return await queue.clear(self.runtime.journal, self._named(config).thread_id, run_id)
 
     # -- looking -----------------------------------------------------------------------------------
 
@@ -263,25 +308,7 @@ class AsyncGraph:
         ``ThreadBusyError``, ``ConfigError`` for an unknown node.
         """
         read = self._named(config)
-        spec, journal = self.runtime.spec, self.runtime.journal
-        if as_node is not None and as_node not in spec.nodes:
-            raise ConfigError(f'as_node="{as_node}" is no node of this graph.')
-        ledger = await journal.acquire(read.thread_id, lease_seconds=self.runtime.options.lease_seconds)
-        assert ledger is not None
-        try:
-            run = ledger.run
-            base = run.values if run.sequence else spec.schema.apply({}, spec.schema.default_ops())
-            changes, values = spec.schema.merge(base, [("the update", spec.schema.wanted(update, "The update has"))])
-            ops = (*(() if run.sequence else spec.schema.default_ops()), *changes[0])
-            routes = Routes(spec, Engine(self.runtime, read))
-            frontier = None if as_node is None else await routes.out_of(as_node, run, values)
-            for fact in await updated(journal, spec, ledger, Updated(ops, as_node, frontier)):
-                ledger.stage(fact)
-        finally:
-            if ledger.is_open:
-                await ledger.save(release=True)
-                self.runtime.bus.publish(events_of(read.thread_id, ledger.told))
-                await self.runtime.bus.settle()
+        await updating.update(self.runtime, read, update, as_node)
         return await self.aget_state({"thread_id": read.thread_id})
 
     async def afork(self, config: Config, *, thread_id: str | None = None) -> dict[str, Any]:
@@ -342,13 +369,13 @@ class AsyncGraph:
         """Return the graph as a Mermaid flowchart; with a snapshot, the node that waits is marked."""
         from taf.graph.draw import mermaid  # only who draws pays for it
 
-        return mermaid(self.runtime.spec, _waiting_nodes(at))
+        return mermaid(self.runtime.spec, waiting_nodes(at))
 
     def draw_svg(self, at: StateSnapshot | RunResult | None = None) -> str:
         """Return the graph as an SVG picture; with a snapshot, the node that waits is marked."""
         from taf.graph.draw import svg
 
-        return svg(self.runtime.spec, _waiting_nodes(at))
+        return svg(self.runtime.spec, waiting_nodes(at))
 
     # -- leaving -----------------------------------------------------------------------------------
 
@@ -369,8 +396,3 @@ class AsyncGraph:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.aclose()
-
-
-def _waiting_nodes(at: StateSnapshot | RunResult | None) -> tuple[str, ...]:
-    records = () if at is None else at.interrupts
-    return tuple(dict.fromkeys((record.path or (record.node,))[0] for record in records))

@@ -24,10 +24,11 @@ from taf.graph.config import read_config
 from taf.graph.context import current_or_none, running_loop
 from taf.graph.door import LoopThread, Post, cross, is_loop_thread
 from taf.graph.intake import NO_ANSWER, Invoke, WhilePaused
+from taf.graph.multitask import MultitaskStrategy, Queued
 from taf.graph.recovery import ConfigOf, OnRecovered, Recovered, Supervisor
 from taf.graph.result import Receipt, RunResult, StateSnapshot
 from taf.graph.retention import Pruned
-from taf.graph.runtime import Runtime
+from taf.graph.runtime import CallOptions, Runtime
 from taf.graph.stop import StopStatus
 from taf.graph.stream import DONE, StreamMode, Tap
 from taf.state.interrupts import InterruptRecord
@@ -88,10 +89,16 @@ class CompiledGraph(AsyncGraph):
     # -- running -----------------------------------------------------------------------------------
 
     def invoke(
-        self, input: Any = None, config: Config | None = None, *, while_paused: WhilePaused | None = None
+        self,
+        input: Any = None,
+        config: Config | None = None,
+        *,
+        while_paused: WhilePaused | None = None,
+        multitask_strategy: MultitaskStrategy | None = None,
     ) -> RunResult:
         """Run a thread until it rests; see ``ainvoke``."""
-        return self._call("invoke", self.ainvoke(input, config, while_paused=while_paused))
+        run = self.ainvoke(input, config, while_paused=while_paused, multitask_strategy=multitask_strategy)
+        return self._call("invoke", run)
 
     def resume(
         self, config: Config, answer: Any = NO_ANSWER, *, by: str | None = None, interrupt_id: str | None = None
@@ -106,13 +113,14 @@ class CompiledGraph(AsyncGraph):
         *,
         stream_mode: StreamMode = "events",
         while_paused: WhilePaused | None = None,
+        multitask_strategy: MultitaskStrategy | None = None,
     ) -> Iterator[Any]:
         """Run a thread and yield what happens; see ``astream``."""
         post, passing = self._way("stream", stacklevel=3)
-        tap = Tap(stream_mode, self.runtime.spec.schema)
+        tap, options = Tap(stream_mode, self.runtime.spec.schema), CallOptions(while_paused, multitask_strategy)
         launched: list[ActiveRun] = []
         try:
-            chunks = cross(post, self._launch_tapped(input, config, tap, while_paused, launched))
+            chunks = cross(post, self._launch_tapped(input, config, tap, options, launched))
             while (chunk := chunks.get()) is not DONE:
                 yield chunk
             with suppress(AppClosedError):  # the run is over: this only waits for publishers, and raises what it raised
@@ -130,16 +138,24 @@ class CompiledGraph(AsyncGraph):
         input: Any,
         config: Config | None,
         tap: Tap,
-        while_paused: WhilePaused | None,
+        options: CallOptions,
         launched: list[ActiveRun],
     ) -> queue.SimpleQueue[Any]:
-        active = self.launch(Invoke(input), read_config(config), reader=tap.feed, while_paused=while_paused)
+        active = self.launch(Invoke(input), read_config(config), reader=tap.feed, options=options)
         launched.append(active)
         return tap.read_elsewhere(active)
 
-    def submit(self, input: Any = None, config: Config | None = None) -> Receipt:
-        """Begin a run and return at once; see ``asubmit``."""
-        return self._call("submit", self.asubmit(input, config))
+    def submit(
+        self,
+        input: Any = None,
+        config: Config | None = None,
+        *,
+        while_paused: WhilePaused | None = None,
+        multitask_strategy: MultitaskStrategy | None = None,
+    ) -> Receipt:
+        """Begin a run or leave its message in the queue, and return at once; see ``asubmit``."""
+        run = self.asubmit(input, config, while_paused=while_paused, multitask_strategy=multitask_strategy)
+        return self._call("submit", run)
 
     def join(self, config: Config, run_id: str | None = None) -> RunResult:
         """Wait until a run is over; see ``ajoin``."""
@@ -148,6 +164,20 @@ class CompiledGraph(AsyncGraph):
     def stop(self, config: Config, reason: str = "stopped") -> StopStatus:
         """Stop the thread's run, wherever it is; see ``astop``."""
         return self._call("stop", self.astop(config, reason))
+
+    # -- the queue ---------------------------------------------------------------------------------
+
+    def queue(self, config: Config) -> tuple[Queued, ...]:
+        """Return the messages that wait on a thread; see ``aqueue``."""
+        return self._call("queue", self.aqueue(config))
+
+    def edit_queued(self, config: Config, run_id: str, input: Any) -> bool:
+        """Put other input in the place of a message that waits; see ``aedit_queued``."""
+        return self._call("edit_queued", self.aedit_queued(config, run_id, input))
+
+    def clear_queue(self, config: Config, run_id: str | None = None) -> tuple[Queued, ...]:
+        """Take messages out of the queue; see ``aclear_queue``."""
+        return self._call("clear_queue", self.aclear_queue(config, run_id))
 
     # -- looking -----------------------------------------------------------------------------------
 

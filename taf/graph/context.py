@@ -28,6 +28,7 @@ from taf.state.execution import ExecutionMeta
 from taf.state.facts import Entry, Task
 from taf.state.interrupts import QUESTION_ANSWERS, InterruptKind, InterruptRecord
 from taf.state.run import Run
+from taf.state.superseded import Superseded
 
 
 class Question(NamedTuple):
@@ -127,6 +128,11 @@ class Context:
     def config(self) -> dict[str, Any]:
         """The caller's config, with ``thread_id`` and ``run_id`` filled in."""
         return self._host.config.as_dict()
+
+    @property
+    def superseded(self) -> tuple[Superseded, ...]:
+        """What earlier runs left that were cut short for others, the newest last."""
+        return self.running.past
 
     @property
     def stopping(self) -> bool:

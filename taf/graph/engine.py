@@ -10,53 +10,49 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
-from typing import Any
 
-from taf.checkpointer.base import Change, Signal
-from taf.checkpointer.interrupts import encode_partials
+from taf.checkpointer.base import Change, Posted, Signal
 from taf.checkpointer.journal import Ledger
-from taf.errors import InvalidAnswerError, NothingToResumeError, RecursionLimitError, StaleOwnerError, TafError
+from taf.errors import (
+    InvalidAnswerError,
+    NothingToResumeError,
+    RecursionLimitError,
+    TafError,
+    ThreadBusyError,
+)
 from taf.events import Event
 from taf.graph.config import RunConfig
-from taf.graph.context import AnswerRefused, Context, Question, running_loop
+from taf.graph.context import AnswerRefused, Context, Question
 from taf.graph.context import Pause as LeftToAsk
+from taf.graph.handover import Handover
 from taf.graph.inner import former_keys
-from taf.graph.intake import Answer, Call, Intake
-from taf.graph.partials import event_of
+from taf.graph.intake import Answer, Call, Intake, Invoke, is_empty
+from taf.graph.multitask import URGENT, first_of
 from taf.graph.plan import Decision, Finish, Pause, ReachLimit, RunNodes, plan, step
 from taf.graph.routing import Routes
 from taf.graph.runner import NOTHING_LEFT, Runner, StepResult
 from taf.graph.runtime import Runtime
-from taf.graph.straight import StraightAhead
+from taf.graph.serving import Reader, Serving
+from taf.graph.steering import steer
 from taf.graph.telling import events_of
 from taf.graph.upgrade import beginning, upgraded
-from taf.ids import new_id
-from taf.serialization import pack
-from taf.state.copying import copy_value
-from taf.state.execution import ExecutionStatus
 from taf.state.facts import (
     Completed,
-    Entry,
     Fact,
     Failed,
     Output,
-    Partial,
     Paused,
     Reopened,
     Stepped,
     Task,
-    TaskRecorded,
 )
-from taf.state.interrupts import BREAKPOINT_ANSWERS, InterruptKind, InterruptRecord, InterruptStatus
+from taf.state.interrupts import BREAKPOINT_ANSWERS, InterruptKind, InterruptStatus
 from taf.state.renaming import Renaming
 from taf.state.run import Run
 from taf.state.schema import Values
 
-Reader = Callable[[Sequence[Event], Run], None]
 
-
-class Engine(StraightAhead):
+class Engine(Serving):
     """Drives one run on one event loop.
 
     ``reader`` gets the run's events as they are committed, with the run as it is then. ``parent`` is set in a
@@ -92,17 +88,26 @@ class Engine(StraightAhead):
 
         Raise what a node raised, or the reason why the call means nothing.
         """
-        journal, options = self.runtime.journal, self.runtime.options
-        self.task = asyncio.current_task()
-        ledger = self._ledger = await journal.acquire(thread_id, lease_seconds=options.lease_seconds, create=create)
+        seconds = self.runtime.options.lease_seconds
+        ledger = await self.runtime.journal.acquire(thread_id, lease_seconds=seconds, create=create)
         if ledger is None:
             return None
+        waiting = len(ledger.mail.messages)
+        if waiting and isinstance(call, Invoke) and not (is_empty(call.input) or ledger.run.status.is_interrupted):
+            await ledger.save(release=True)
+            raise ThreadBusyError(thread_id, None, waiting)
+        return await self.conduct(call, ledger)
+
+    async def conduct(self, call: Call, ledger: Ledger) -> Run:
+        """Do what ``execute`` does, with a thread that was taken."""
+        journal, self._ledger, self.task = self.runtime.journal, ledger, asyncio.current_task()
         self._answer = call if isinstance(call, Answer) and call.names_one else None
         unwatch, self._begun = _nothing, ledger.committed
         if self.parent is None:
             unwatch = journal.store.watch(ledger.key, self._on_change, signals_only=True)
         try:
             facts = await self._taken_in(call, ledger)
+            self._look_at(ledger.mail.messages)
             if self._detaching is not None:
                 return await self._stop(ledger)
             for fact in facts:
@@ -128,6 +133,13 @@ class Engine(StraightAhead):
         self.runner.end()
         self.routes.end()
 
+    def _look_at(self, messages: Sequence[Posted]) -> None:
+        """Take note of what waited besides the message that is taken now: nobody says it again."""
+        first = first_of([one for one in messages if one.run_id != self.config.run_id])
+        if first is not None and first.kind in URGENT:
+            self.make_room(first.run_id)
+        self.has_mail = any(one.kind == "steer" for one in messages)
+
     def _untaken(self, ledger: Ledger) -> NothingToResumeError | None:
         """Return what to tell the one whose answer was stopped before it was taken, when nothing shows it."""
         status = ledger.run.status
@@ -143,6 +155,7 @@ class Engine(StraightAhead):
             decide=options.decide,
             while_paused=options.while_paused,
             clock=options.clock,
+            handover=Handover(journal, options.keep_superseded),
         )
         thread_id, spec = ledger.key.thread, self.runtime.spec
         self.is_in_nodes = True  # users' code as well: what decides, and routers
@@ -167,6 +180,8 @@ class Engine(StraightAhead):
                 decision = plan(spec, ledger.run, limit)
                 if type(decision) is not RunNodes:
                     return await self._rest(ledger, decision)
+                if self.has_mail:
+                    self.has_mail = await steer(self.runtime.journal, ledger)
                 await self._save(ledger)
                 if self.stop_reason is not None:
                     return await self._stop(ledger)
@@ -305,83 +320,6 @@ class Engine(StraightAhead):
             await bus.room()
         if self._reader is not None and not self.is_at_rest:
             await asyncio.sleep(0)  # nodes that never wait would keep the reader waiting until the end
-
-    def _record(
-        self, question: Question, node: str, *, task: str | None = None, position: int = 0, allowed: tuple[str, ...]
-    ) -> InterruptRecord:
-        pack(question.data, (f'data of the question "{question.reason}"',))
-        return InterruptRecord(
-            id=new_id(),
-            thread_id=self.config.thread_id,
-            run_id=self.config.run_id,
-            node=node,
-            kind=question.kind,
-            reason=question.reason,
-            created_at=datetime.fromtimestamp(self.runtime.options.clock(), UTC),
-            data=question.data,
-            answer_schema=question.answer_schema,
-            allowed=allowed,
-            due_at=question.due_at,
-            path=question.path or (node,),
-            task=task,
-            position=position,
-            inner_id=question.inner_id,
-        )
-
-    # -- what running nodes ask for ----------------------------------------------------------------
-
-    def record_of(self, context: Context, question: Question, position: int) -> InterruptRecord:
-        """Make the record of a question that a node asks."""
-        node = "/".join(question.path) if question.path else context.node
-        return self._record(question, node, task=context.task.key, position=position, allowed=question.allowed)
-
-    async def record_task(self, context: Context, position: int, entry: Entry) -> None:
-        """Commit the result of a ``task()`` before its node gets it.
-
-        In a task of its own: a node that is called out by a pause or a stop must not tear its commit in two.
-        """
-        fact = TaskRecorded(context.task.key, context.node, position, entry)
-        recording = self.loop.create_task(self._record_task(context, fact))
-        self._recording.add(recording)
-        recording.add_done_callback(self._recorded)
-        await asyncio.shield(recording)
-
-    async def _record_task(self, context: Context, fact: TaskRecorded) -> None:
-        assert self._ledger is not None
-        async with self._writing:
-            if context.stopping:
-                raise StaleOwnerError(context.thread_id, 0)
-            self._ledger.stage(fact)
-            await self._save(self._ledger)
-
-    def _recorded(self, recording: asyncio.Task[None]) -> None:
-        self._recording.discard(recording)
-        if not recording.cancelled():
-            recording.exception()  # the node is told, if it is still there
-
-    def emit(self, context: Context, value: Any, key: str | None) -> None:
-        """Show a partial, in order with everything else, from whichever OS thread the node runs in."""
-        encode_partials([Partial(context.node, context.attempt, key, value)])  # refuse what could not be kept
-        value = copy_value(value)  # the node may go on changing its own
-        if running_loop() is self.loop:
-            self._emit(context, value, key)
-        else:
-            with contextlib.suppress(RuntimeError):  # the loop is closed, and the run with it
-                self.loop.call_soon_threadsafe(self._emit, context, value, key)
-
-    def _emit(self, context: Context, value: Any, key: str | None) -> None:
-        run, ledger = self.run, self._ledger
-        if ledger is None or run.status is not ExecutionStatus.RUNNING or context.running.visit != run.visit:
-            return  # its step is over
-        partial = self.partials.show(context, key, value)
-        if self.parent is not None:
-            self.parent.host.emit(self.parent, value, key)
-        elif not self._is_silent:
-            at = datetime.fromtimestamp(self.runtime.options.clock(), UTC)
-            events = [event_of(partial, run, ledger.committed, at)]
-            if self._reader is not None:
-                self._reader(events, run)
-            self.runtime.bus.publish(events)
 
     # -- being told to stop ------------------------------------------------------------------------
 

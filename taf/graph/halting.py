@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from typing import Any, Self
 
+from taf.checkpointer.base import Signal
 from taf.checkpointer.journal import Ledger
 from taf.errors import TafError
 from taf.graph.config import RunConfig
 from taf.graph.context import Context
+from taf.graph.multitask import URGENT
 from taf.graph.partials import Partials
 from taf.graph.runner import Runner
 from taf.graph.runtime import Runtime
@@ -32,7 +34,12 @@ class Halting:
     runner: Runner
     task: asyncio.Task[Any] | None = None
     stop_reason: str | None = None
+    superseded_by: str | None = None
+    """The run for which this one was told to make room."""
+    has_mail = False
+    """True while messages wait that may come in at the next step."""
     is_in_nodes = False
+    _heard = 0
     _has_cancelled = False
     _detaching: asyncio.Task[None] | None = None
     _ledger: Ledger | None = None
@@ -88,6 +95,26 @@ class Halting:
             self.children.discard(child)
 
     # -- being told --------------------------------------------------------------------------------
+
+    def _heed(self, signals: Sequence[Signal]) -> bool:
+        """Take note of signals, and say whether there is mail. They are shown again until the thread is given back."""
+        for kind, run_id, body, number in signals:
+            if number <= self._heard:
+                continue
+            self._heard = number
+            if kind == "stop" and run_id == self.config.run_id:
+                self.request_stop(body.decode(errors="replace") or "stopped")
+            elif not run_id and kind in URGENT:
+                self.make_room(body.decode("utf-8", "surrogatepass"))
+            elif not run_id:
+                self.has_mail = True
+        return self.has_mail
+
+    def make_room(self, run_id: str) -> None:
+        """Stop, from its own loop, for another run."""
+        if self.stop_reason is None:
+            self.superseded_by = run_id
+            self.request_stop(f"superseded by run {run_id}")
 
     def request_stop(self, reason: str) -> None:
         """Stop the run, from its own loop. Nodes are cancelled; a commit under way is not."""
@@ -174,7 +201,7 @@ class Halting:
                 node = run.frontier[0].node if run.frontier else run.node
                 left, shown = tuple(self.runner.left_behind.outputs), self.partials.kept()
                 reason, unwinding = self.stop_reason or "stopped", self.unwinding()
-                stopped = Stopped(self.config.run_id, reason, node, left, shown, unwinding)
+                stopped = Stopped(self.config.run_id, reason, node, left, shown, unwinding, self.superseded_by)
                 try:
                     ledger.stage(stopped)
                 except TafError:  # what a node returned cannot be stored: it will run again

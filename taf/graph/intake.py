@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from inspect import isawaitable
 from typing import Any, Final, Literal, NamedTuple, TypeAlias, cast
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from taf.errors import (
     AlreadyAnsweredError,
@@ -25,11 +25,13 @@ from taf.errors import (
 )
 from taf.graph.answers import plain_answer, type_from_schema, why_invalid
 from taf.graph.command import END
+from taf.graph.deciding import Decide, approve_breakpoints
+from taf.graph.handover import Handover, repairing
 from taf.graph.spec import GraphSpec
 from taf.serialization import pack
 from taf.state.channel import Op
 from taf.state.execution import ExecutionStatus
-from taf.state.facts import Answered, Entry, Fact, Resumed, Started, Stopped, Task, Updated
+from taf.state.facts import Answered, Entry, Fact, Resumed, Started, Steered, Stopped, Task, Updated
 from taf.state.interrupts import (
     Approve,
     Edit,
@@ -40,11 +42,9 @@ from taf.state.interrupts import (
     Reject,
     Respond,
 )
-from taf.state.messages import Message
-from taf.state.run import Run, evolve, without_ways_of
+from taf.state.run import Run, evolve, replay, without_ways_of
 from taf.state.schema import Values
 
-Decide: TypeAlias = Callable[[Any, InterruptRecord], HumanDecision | Awaitable[HumanDecision | None] | None]
 WhilePaused: TypeAlias = Literal["resume", "reject", "supersede"]
 Entering: TypeAlias = Callable[[Values], Awaitable[tuple[Task, ...]]]
 """Routes from START, on the values that the input led to."""
@@ -59,9 +59,16 @@ NO_ANSWER: Final = _NoAnswer()
 
 
 class Invoke(NamedTuple):
-    """New input, ``{}`` or None."""
+    """New input, ``{}`` or None. ``strategy``: that of a message which has waited for its turn."""
 
     input: Any
+    strategy: str = ""
+
+
+class Wanted(NamedTuple):
+    """Input that was read before it was known what it would meet."""
+
+    ops: tuple[Op, ...]
 
 
 class Whole(NamedTuple):
@@ -97,11 +104,6 @@ class Recover(NamedTuple):
 Call: TypeAlias = Invoke | Answer | Recover
 
 
-def approve_breakpoints(given: Any, record: InterruptRecord) -> HumanDecision | None:
-    """Approve every breakpoint, whatever comes, and leave questions open: the default ``decide``."""
-    return None if record.is_question else Approve()
-
-
 class Intake:
     """Reads calls for one graph. Nothing here wanted: it returns facts, or raises and leaves all as it was."""
 
@@ -113,9 +115,10 @@ class Intake:
         decide: Decide = approve_breakpoints,
         while_paused: WhilePaused = "resume",
         clock: Callable[[], float],
+        handover: Handover,
     ) -> None:
         self._spec, self._enter, self._decide, self._while_paused = spec, enter, decide, while_paused
-        self._clock = clock
+        self._clock, self._handover = clock, handover
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock(), UTC)
@@ -131,7 +134,7 @@ class Intake:
         if run.status.is_interrupted:
             if isinstance(call, Answer):
                 return await self._answer(run, call, run_id, closed)
-            return await self._while_it_waits(run, call.input, run_id)
+            return await self._while_it_waits(run, call, run_id)
         if isinstance(call, Answer):
             if run.details.interrupts and call.names_one:
                 return await self._answer(run, call, run_id, closed)  # a question outlives an error elsewhere
@@ -139,35 +142,58 @@ class Intake:
             if run.status in (ExecutionStatus.IDLE, ExecutionStatus.COMPLETED):
                 raise NothingToResumeError(run.thread_id, run.status.value)
             return [Resumed(run_id)]
-        return await self._outside_a_pause(run, call.input, run_id)
+        return await self._outside_a_pause(run, call, run_id)
 
-    async def _outside_a_pause(self, run: Run, given: Any, run_id: str) -> list[Fact]:
+    async def _outside_a_pause(self, run: Run, call: Invoke, run_id: str) -> list[Fact]:
+        given = call.input
         if run.status is ExecutionStatus.COMPLETED and given is None:
             raise NothingToResumeError(run.thread_id, run.status.value)
         goes_on = (ExecutionStatus.STOPPED, ExecutionStatus.ERROR, ExecutionStatus.RUNNING)
         if run.status in goes_on and is_empty(given):
             return [Resumed(run_id)]
-        return [await self.start(run, given, run_id)]
+        if run.status is ExecutionStatus.RUNNING and call.strategy:  # its owner died
+            return await self._in_place_of(run, call, run_id)
+        return await self._begun(run, given, run_id, is_undone=call.strategy == "rollback")
+
+    async def _in_place_of(self, run: Run, call: Invoke, run_id: str) -> list[Fact]:
+        """End a run that nobody drives, or that waits for a human, and begin another one in its place."""
+        stopped = Stopped(run.run_id, "superseded by new input", run.node, superseded_by=run_id)
+        after = evolve(self._spec.schema, run, stopped)
+        return [stopped, *await self._begun(after, call.input, run_id, is_undone=call.strategy == "rollback")]
+
+    async def _begun(self, run: Run, given: Any, run_id: str, *, is_undone: bool) -> list[Fact]:
+        """Return the facts that begin a pass, on what a run left that was cut short."""
+        facts: list[Fact] = []
+        if run.status in (ExecutionStatus.STOPPED, ExecutionStatus.RUNNING):
+            facts = await self._handover.facts(run, run_id, is_undone=is_undone)
+            run = replay(self._spec.schema, run, facts)
+        return [*facts, await self.start(run, given, run_id)]
 
     async def start(self, run: Run, given: Any, run_id: str) -> Started:
         """Return the fact that begins a pass, on the values that are there and the input."""
         schema = self._spec.schema
-        defaults = [] if run.sequence else schema.default_ops()
-        values = schema.apply(run.values, defaults)
+        if not run.sequence:
+            before = schema.default_ops()
+        else:
+            before = [] if run.status is ExecutionStatus.COMPLETED else repairing(schema, run)
+        values = schema.apply(run.values, before)
         ops, values = self._merge(values, given)
         missing = schema.missing(values)
         if missing:
             names = ", ".join(missing)
             raise InvalidInputError(f"The input lacks {names}: {schema.model.__name__} has no default for it.")
         frontier = await self._enter(values)
-        return Started(run_id, (*defaults, *ops), frontier, *self._spec.edition)
+        return Started(run_id, (*before, *ops), frontier, *self._spec.edition)
 
     def _merge(self, values: Values, given: Any) -> tuple[Sequence[Op], Values]:
         schema = self._spec.schema
         if is_empty(given):
             return [], values
+        wanted: Sequence[Op]
         if isinstance(given, Whole):
             wanted = schema.wanted_whole(given.values, "The input has", InvalidInputError)
+        elif isinstance(given, Wanted):
+            wanted = given.ops
         elif isinstance(given, schema.model):
             wanted = schema.wanted_by_state(values, given, "The input has")
         else:
@@ -177,12 +203,16 @@ class Intake:
 
     # -- while a human is asked --------------------------------------------------------------------
 
-    async def _while_it_waits(self, run: Run, given: Any, run_id: str) -> list[Fact]:
+    async def _while_it_waits(self, run: Run, call: Invoke, run_id: str) -> list[Fact]:
+        given = call.input
+        if call.strategy == "steer":
+            return [Steered((run_id,), tuple(self._merge(run.values, given)[0]))]
+        if call.strategy:
+            return await self._in_place_of(run, call, run_id)
         if not is_empty(given) and self._while_paused == "reject":
             raise ThreadPausedError(run.thread_id, [record.reason for record in run.details.interrupts])
         if not is_empty(given) and self._while_paused == "supersede":
-            stopped = run._replace(status=ExecutionStatus.STOPPED)
-            return [Stopped(run_id, "superseded by new input", run.node), await self.start(stopped, given, run_id)]
+            return await self._in_place_of(run, call, run_id)
         ops, _ = self._merge(run.values, given)
         facts: list[Fact] = []
         for record in run.details.interrupts:
@@ -340,39 +370,3 @@ def decision_of(stored: Sequence[Any]) -> HumanDecision:
     if word == "edit":
         return Edit(value)
     return Respond(value) if word == "respond" else Approve()
-
-
-DENIALS = ("no", "not", "never", "deny", "denied", "reject", "rejected", "cancel")
-
-
-def approve_if(words: Sequence[str], *, deny: Sequence[str] = DENIALS) -> Decide:
-    """Make a ``decide`` that reads the last message of the input.
-
-    A breakpoint is rejected when the message has one of the words of ``deny``, approved when it has one of ``words``,
-    and otherwise left open: the messages are kept and the thread stays paused. Case does not matter. Questions asked
-    by ``interrupt()`` are left open.
-    """
-    yes, no = {word.lower() for word in words}, {word.lower() for word in deny}
-
-    def decide(given: Any, record: InterruptRecord) -> HumanDecision | None:
-        said = _last_text(given)
-        found = {word.strip(".,:;!?\"'()[]").lower() for word in said.split()}
-        if record.is_question:
-            return None
-        if found & no:
-            return Reject(said)
-        return Approve() if found & yes else None
-
-    return decide
-
-
-def _last_text(given: Any) -> str:
-    if isinstance(given, Mapping):
-        mapping = cast("Mapping[str, Any]", given)
-        given = mapping.get("messages") or mapping.get("context") or ()
-    elif isinstance(given, BaseModel) and not isinstance(given, Message):
-        given = getattr(given, "messages", None) or getattr(given, "context", ())
-    said = cast("Sequence[Any]", given) if isinstance(given, list | tuple) else (given,)
-    last: Any = said[-1] if said else None
-    text = getattr(last, "text", None)
-    return str(text()) if callable(text) else last if isinstance(last, str) else ""

@@ -6,9 +6,9 @@ from datetime import datetime
 
 from taf.events import Event, EventType
 from taf.graph.context import Context
-from taf.state.facts import Partial
 from taf.state.messages import Message
 from taf.state.run import Run
+from taf.state.superseded import Partial
 
 
 class Partials(list[tuple[str, Partial]]):

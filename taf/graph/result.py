@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from pydantic import BaseModel
 
 from taf.state.execution import ExecutionStatus
-from taf.state.facts import Partial
 from taf.state.interrupts import InterruptRecord
 from taf.state.messages import Message
 from taf.state.run import Run
 from taf.state.schema import StateSchema
+from taf.state.superseded import Partial, Superseded
 
 
 class RunResult(Mapping[str, Any]):
@@ -38,9 +38,9 @@ class RunResult(Mapping[str, Any]):
         "partials",
     )
 
-    def __init__(self, schema: StateSchema, run: Run, run_id: str, superseded_by: str | None = None) -> None:
+    def __init__(self, schema: StateSchema, run: Run, run_id: str) -> None:
         self._schema, self._run, self._state = schema, run, None
-        self.run_id, self.superseded_by = run_id, superseded_by
+        self.run_id = run_id
 
     @property
     def status(self) -> ExecutionStatus:
@@ -61,6 +61,11 @@ class RunResult(Mapping[str, Any]):
     def interrupts(self) -> tuple[InterruptRecord, ...]:
         """The interrupts that are open."""
         return self._run.details.interrupts
+
+    @property
+    def superseded_by(self) -> str | None:
+        """The run for which this one was stopped, if it was."""
+        return self._run.details.superseded_by
 
     @property
     def current_node(self) -> str | None:
@@ -113,19 +118,29 @@ class RunResult(Mapping[str, Any]):
         return f"RunResult(thread_id={self.thread_id!r}, status={self.status.value!r}, step={self.step}{why})"
 
 
+Outcome: TypeAlias = Literal["started", "queued", "superseding", "steering"]
+
+
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What ``submit`` returns at once: the run that was begun."""
+    """What ``submit`` returns at once: the run that was begun, or that is to come, and what became of the message.
+
+    ``supersedes``: the run that was told to make room. ``position``: in the queue; 0 is next.
+    """
 
     thread_id: str
     run_id: str
+    outcome: Outcome = "started"
+    supersedes: str | None = None
+    position: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class StateSnapshot:
     """A thread at one moment of its history. ``next`` names the nodes that would run.
 
-    ``partials`` is what nodes had emitted of a step that a stop cut short; none of it is committed.
+    ``partials`` is what nodes had emitted of a step that a stop cut short; none of it is committed. ``superseded`` is
+    what earlier runs left that were cut short for others, the newest last.
     """
 
     state: Any
@@ -139,6 +154,7 @@ class StateSnapshot:
     run_id: str
     current_node: str | None
     partials: tuple[Partial, ...] = ()
+    superseded: tuple[Superseded, ...] = ()
 
     @property
     def values(self) -> dict[str, Any]:
@@ -166,4 +182,11 @@ def snapshot_of(schema: StateSchema, run: Run, created_at: datetime | None) -> S
         run_id=run.run_id,
         current_node=run.node,
         partials=run.details.partials,
+        superseded=run.past,
     )
+
+
+def waiting_nodes(at: StateSnapshot | RunResult | None) -> tuple[str, ...]:
+    """Return the nodes at which a thread waits for a human."""
+    records = () if at is None else at.interrupts
+    return tuple(dict.fromkeys((record.path or (record.node,))[0] for record in records))

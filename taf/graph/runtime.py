@@ -7,14 +7,16 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, get_args
+from typing import Any, NamedTuple, get_args
 from weakref import WeakKeyDictionary
 
 from anyio import CapacityLimiter
 
 from taf.checkpointer.journal import Journal
 from taf.errors import ConfigError
-from taf.graph.intake import Decide, WhilePaused, approve_breakpoints
+from taf.graph.deciding import Decide, approve_breakpoints
+from taf.graph.intake import WhilePaused
+from taf.graph.multitask import MultitaskStrategy, checked_strategy
 from taf.graph.spec import GraphSpec
 from taf.publisher.bus import Bus
 
@@ -31,6 +33,8 @@ class Options:
     max_concurrency: int | None = None
     max_threads: int = 64
     while_paused: WhilePaused = "resume"
+    multitask_strategy: MultitaskStrategy = "reject"
+    keep_superseded: int = 5
     decide: Decide = approve_breakpoints
     clock: Clock = time.time
 
@@ -39,6 +43,21 @@ class Options:
         if self.while_paused not in words:
             listed = ", ".join(f'"{word}"' for word in words)
             raise ConfigError(f"while_paused has to be one of {listed}, not {self.while_paused!r}.")
+        checked_strategy(self.multitask_strategy)
+
+
+class CallOptions(NamedTuple):
+    """What a call may decide for itself. None: as ``compile`` was told."""
+
+    while_paused: WhilePaused | None = None
+    multitask_strategy: MultitaskStrategy | None = None
+
+    def changes(self, options: Options) -> dict[str, Any]:
+        """Return what differs from the options of the app."""
+        return {n: v for n, v in self._asdict().items() if v is not None and v != getattr(options, n)}
+
+
+AS_COMPILED = CallOptions()
 
 
 @dataclass(frozen=True)

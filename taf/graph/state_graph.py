@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from itertools import pairwise
-from typing import Any, Literal, Self, TypeAlias, cast
+from typing import Any, Self, TypeAlias, cast
 
 from pydantic import BaseModel
 
@@ -15,8 +15,10 @@ from taf.checkpointer.memory import InMemoryCheckpointer
 from taf.errors import ConfigError, GraphError
 from taf.graph.blocking import CompiledGraph
 from taf.graph.command import END, START
+from taf.graph.deciding import Decide, approve_breakpoints
 from taf.graph.edge import Branch, Join
-from taf.graph.intake import Decide, WhilePaused, approve_breakpoints
+from taf.graph.intake import WhilePaused
+from taf.graph.multitask import MultitaskStrategy
 from taf.graph.node import Node, RetryPolicy, is_async_callable, read_call
 from taf.graph.runtime import Clock, Options, Runtime
 from taf.graph.spec import GraphSpec
@@ -130,7 +132,8 @@ class StateGraph:
         name: str = "",
         decide: Decide = approve_breakpoints,
         while_paused: WhilePaused = "resume",
-        multitask_strategy: Literal["reject"] = "reject",
+        multitask_strategy: MultitaskStrategy = "reject",
+        keep_superseded: int = 5,
         max_concurrency: int | None = None,
         max_threads: int = 64,
         lease_seconds: float = 15.0,
@@ -146,25 +149,27 @@ class StateGraph:
         ``name``: under which its threads are listed, pruned and recovered, in a store that several graphs share.
         ``checkpointer``: where threads are kept (None: in memory, by this app alone). ``publisher``: one, or several,
         that get every event. ``interrupt_before`` and ``interrupt_after``: names of nodes to pause at. ``decide``: what
-        plain input means to an open interrupt. ``max_concurrency``: how many branches of a step run at once;
-        ``max_threads``: how many sync nodes. ``lease_seconds``: after how long a silent owner counts as dead.
-        ``stop_grace``: how many seconds a node has to leave once it is stopped. ``rename_nodes``: old names of nodes,
-        under which threads may be stored, and their new ones. ``state_version``: of the state model; ``migrations``: by
-        version, what leads from a dict of plain values to that of the next version.
+        plain input means to an open interrupt. ``multitask_strategy``: what new input does to a thread that is busy;
+        ``keep_superseded``: of how many runs that were cut short a thread keeps what they left.
+        ``max_concurrency``: how many branches of a step run at once; ``max_threads``: how many sync nodes.
+        ``lease_seconds``: after how long a silent owner counts as dead. ``stop_grace``: how many seconds a node has to
+        leave once it is stopped. ``rename_nodes``: old names of nodes, under which threads may be stored, and their new
+        ones. ``state_version``: of the state model; ``migrations``: by version, what leads from a dict of plain values
+        to that of the next version.
 
         Raise ``GraphValidationError`` with all faults of the graph at once.
         """
         options = _options(
             decide=decide,
             while_paused=while_paused,
+            multitask_strategy=multitask_strategy,
+            keep_superseded=keep_superseded,
             max_concurrency=max_concurrency,
             max_threads=max_threads,
             lease_seconds=lease_seconds,
             stop_grace=stop_grace,
             **({} if clock is None else {"clock": clock}),
         )
-        if multitask_strategy != "reject":
-            raise ConfigError(f'There is no multitask_strategy "{multitask_strategy}": "reject" is the one there is.')
         if checkpointer is not None and not isinstance(cast("object", checkpointer), BaseCheckpointer):
             raise ConfigError(f"The checkpointer has to be a BaseCheckpointer, not {checkpointer!r}.")
         lineage = read_lineage(state_version, migrations or {})
@@ -228,6 +233,9 @@ def _options(**given: Any) -> Options:
         value = given[name]
         if value is not None and (not isinstance(value, int) or value < 1):
             raise ConfigError(f"{name} has to be a whole number of at least 1, not {value!r}.")
+    keep = given["keep_superseded"]
+    if isinstance(keep, bool) or not isinstance(keep, int) or keep < 0:
+        raise ConfigError(f"keep_superseded has to be a whole number, not {keep!r}.")
     for name in ("lease_seconds", "stop_grace"):
         if not isinstance(given[name], int | float) or given[name] <= 0:
             raise ConfigError(f"{name} has to be above 0 seconds, not {given[name]!r}.")

@@ -24,6 +24,7 @@ class StopStatus(TypedDict):
 
     ``ok``: no run is active on the thread any more. ``status``: what the thread is now. ``was_running``: a run was
     active when the stop came. ``unwinding``: nodes whose code is still running, though all that it returns is refused.
+    ``queued``: so many messages wait for their turn; they wait on until somebody calls the thread again.
     """
 
     ok: bool
@@ -34,10 +35,18 @@ class StopStatus(TypedDict):
     node: str | None
     reason: str
     unwinding: list[str]
+    queued: int
 
 
 async def stop(runtime: Runtime, active: ActiveRun | None, thread_id: str, reason: str) -> StopStatus:
     """Stop what runs on a thread, or cancel its pause."""
+    status = await _stop(runtime, active, thread_id, reason)
+    journal = runtime.journal
+    status["queued"] = len((await journal.store.mail(journal.key(thread_id))).messages)
+    return status
+
+
+async def _stop(runtime: Runtime, active: ActiveRun | None, thread_id: str, reason: str) -> StopStatus:
     if active is not None and active.is_lost:
         active.give_up()
     elif active is not None and not active.engine.is_at_rest:
@@ -187,4 +196,5 @@ def _status(
         "node": None,
         "reason": reason,
         "unwinding": [],
+        "queued": 0,
     }

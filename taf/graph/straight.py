@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from taf.checkpointer.base import Signal
 from taf.checkpointer.journal import Ledger
 from taf.graph.context import AnswerRefused, Context, Host, enter, leave
 from taf.graph.context import Pause as LeftToAsk
@@ -48,8 +47,8 @@ class StraightAhead(Halting, Host):
         while step < limit and len(frontier) == 1 and (way := plain.get(frontier[0].key)) is not None:
             task, (node, onward) = frontier[0], way
             signals = ledger.save_quickly() if is_quick else await ledger.save(telling=False)
-            if signals:
-                self._heed(signals)
+            if signals and self._heed(signals):
+                return None
             if self.stop_reason is not None:
                 return NOTHING_LEFT
             context = Context(self, run, task)
@@ -94,11 +93,6 @@ class StraightAhead(Halting, Host):
             self.is_in_nodes = False
         self.runner.left_behind = NOTHING_LEFT
         return found
-
-    def _heed(self, signals: Sequence[Signal]) -> None:
-        for signal in signals:
-            if signal.kind == "stop" and signal.run_id == self.config.run_id:
-                self.request_stop(signal.body.decode(errors="replace") or "stopped")
 
 
 def _is_plain(run: Run, spec: GraphSpec) -> bool:

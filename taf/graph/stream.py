@@ -68,7 +68,7 @@ class Tap:
             await active.result()
         finally:
             if not active.outcome.done():
-                active.engine.request_stop("the reader of the stream left")
+                active.break_off("the reader of the stream left")
                 await active.until_landed()
 
     def read_elsewhere(self, active: ActiveRun) -> queue.SimpleQueue[Any]:
@@ -82,7 +82,10 @@ class Tap:
 
 
 _CHANGES_STATE = frozenset(
-    {EventType.STARTED, EventType.RESUMED, EventType.NODE_COMPLETED, EventType.STATE_UPDATED, EventType.UPGRADED}
+    {
+        *(EventType.STARTED, EventType.RESUMED, EventType.NODE_COMPLETED, EventType.STATE_UPDATED),
+        *(EventType.UPGRADED, EventType.STEERED),
+    }
 )
 
 

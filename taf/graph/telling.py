@@ -16,10 +16,13 @@ from taf.state.facts import (
     Completed,
     Failed,
     Forked,
+    HandedOver,
     Paused,
     Reopened,
     Resumed,
+    RolledBack,
     Started,
+    Steered,
     Stepped,
     Stopped,
     TaskRecorded,
@@ -119,7 +122,8 @@ def _answered(fact: Answered) -> Parts:
 
 def _stopped(fact: Stopped) -> Parts:
     partials = [{**p._asdict(), "value": copy_value(p.value)} for p in fact.partials]
-    data = {"reason": fact.reason, "partials": partials, "unwinding": list(fact.unwinding)}
+    data: dict[str, Any] = {"reason": fact.reason, "partials": partials, "unwinding": list(fact.unwinding)}
+    data["superseded_by"] = fact.superseded_by
     return EventType.STOPPED, fact.node, f"The run was stopped: {fact.reason}.", data
 
 
@@ -144,6 +148,24 @@ _PARTS: dict[type, Callable[[Any], Parts]] = {
         {"error": f.error, "message": f.message},
     ),
     Updated: lambda f: (EventType.STATE_UPDATED, f.node, "The state was updated.", {"update": update_of(f.ops)}),
+    Steered: lambda f: (
+        EventType.STEERED,
+        None,
+        "A message came in.",
+        {"messages": list(f.messages), "update": update_of(f.ops)},
+    ),
+    HandedOver: lambda f: (
+        EventType.HANDED_OVER,
+        f.left.node,
+        f"Run {f.left.run_id} was cut short.",
+        {"superseded": copy_value(f.left)},
+    ),
+    RolledBack: lambda f: (
+        EventType.ROLLED_BACK,
+        None,
+        "The state is again what it was before the run.",
+        {"checkpoint_id": str(f.sequence)},
+    ),
     Upgraded: lambda f: (
         EventType.UPGRADED,
         None,

@@ -31,12 +31,3 @@ async def moves(store: BaseCheckpointer, key: ThreadKey) -> AsyncGenerator[None,
             moved.clear()
     finally:
         unwatch()
-
-
-async def until_free(store: BaseCheckpointer, key: ThreadKey, run_id: str) -> None:
-    """Wait until the run of that id is active no more."""
-    async with contextlib.aclosing(moves(store, key)) as looks:
-        async for _ in looks:
-            stored = await store.load(key)
-            if stored is None or not stored.is_owned or stored.run_id != run_id:
-                return

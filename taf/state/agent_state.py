@@ -11,6 +11,7 @@ from taf.errors import ConfigError
 from taf.state.execution import ExecutionMeta, ExecutionStatus
 from taf.state.messages import Message
 from taf.state.reducers import add_messages
+from taf.state.superseded import Superseded
 
 _ALLOW_HERE_ONLY = "".join(("al", "low"))
 """Equal to "allow", but another object: so a subclass that merely inherits it can be told from one that says so."""
@@ -63,6 +64,18 @@ class AgentState(BaseModel):
         if not isinstance(self._meta, ExecutionMeta):
             self._meta = self._meta.meta()
         return self._meta
+
+    @property
+    def previous_context(self) -> Superseded | None:
+        """What the last run left that was cut short for another one, or None. See ``Context.superseded``."""
+        superseded = self.execution_meta.superseded
+        return superseded[-1] if superseded else None
+
+    @property
+    def partial_results(self) -> dict[str, Any]:
+        """What the nodes of that run had shown before they were done, by node."""
+        previous = self.previous_context
+        return {} if previous is None else previous.partial_results
 
     def set_interrupt(
         self,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from taf.errors import InvalidTransitionError
+from taf.state.superseded import Superseded
 
 
 class ExecutionStatus(StrEnum):
@@ -104,6 +105,7 @@ class ExecutionMeta:
     interrupted_node: str | None = None
     interrupt_reason: str | None = None
     error: str | None = None
+    superseded: tuple[Superseded, ...] = ()
 
     def is_interrupted(self) -> bool:
         """True while the thread waits for a human."""

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, TypeAlias, cast
 from taf.state.agent_state import Ask
 from taf.state.channel import Op
 from taf.state.interrupts import InterruptKind, InterruptRecord
+from taf.state.superseded import Partial, Superseded
 
 quick_tuple = cast("Callable[[type, tuple[Any, ...]], Any]", vars(tuple)["__new__"])
 """What a named tuple's own constructor comes to, at half its cost: for those that every step makes."""
@@ -43,15 +44,6 @@ class Entry(NamedTuple):
 
     kind: str
     name: str
-    value: Any
-
-
-class Partial(NamedTuple):
-    """Something a node emitted before it was done."""
-
-    node: str
-    attempt: int
-    key: str | None
     value: Any
 
 
@@ -129,7 +121,10 @@ class Resumed(NamedTuple):
 
 
 class Stopped(NamedTuple):
-    """The run was stopped, or a pause was cancelled; open interrupts are withdrawn."""
+    """The run was stopped, or a pause was cancelled; open interrupts are withdrawn.
+
+    ``superseded_by``: the run that comes in its place, where it was stopped for that.
+    """
 
     run_id: str
     reason: str
@@ -137,6 +132,7 @@ class Stopped(NamedTuple):
     finished: tuple[Output, ...] = ()
     partials: tuple[Partial, ...] = ()
     unwinding: tuple[str, ...] = ()
+    superseded_by: str | None = None
 
 
 class Completed(NamedTuple):
@@ -158,6 +154,28 @@ class Updated(NamedTuple):
     ops: tuple[Op, ...]
     node: str | None = None
     frontier: tuple[Task, ...] | None = None
+
+
+class Steered(NamedTuple):
+    """Messages came in while the run went on, or waited for a human. ``messages``: the ids that they were given."""
+
+    messages: tuple[str, ...]
+    ops: tuple[Op, ...]
+
+
+class HandedOver(NamedTuple):
+    """A run that was cut short left this to the next ones. The last ``keep`` of such are kept."""
+
+    left: Superseded
+    keep: int
+
+
+class RolledBack(NamedTuple):
+    """The state is again what it was at ``sequence``, before a run that was cut short."""
+
+    run_id: str
+    sequence: int
+    ops: tuple[Op, ...]
 
 
 class Upgraded(NamedTuple):
@@ -195,6 +213,9 @@ Fact: TypeAlias = (
     | Completed
     | Failed
     | Updated
+    | Steered
+    | HandedOver
+    | RolledBack
     | Upgraded
     | Forked
 )

@@ -18,12 +18,14 @@ from taf.state.facts import (
     Fact,
     Failed,
     Forked,
+    HandedOver,
     Output,
-    Partial,
     Paused,
     Reopened,
     Resumed,
+    RolledBack,
     Started,
+    Steered,
     Stepped,
     Stopped,
     Task,
@@ -35,6 +37,7 @@ from taf.state.facts import (
 from taf.state.interrupts import InterruptKind, InterruptRecord, InterruptStatus
 from taf.state.renaming import renamed
 from taf.state.schema import StateSchema, Values
+from taf.state.superseded import Partial, Superseded
 
 
 class Stage(StrEnum):
@@ -63,6 +66,7 @@ class Details(NamedTuple):
     node: str | None = None
     reason: str | None = None
     error: str | None = None
+    superseded_by: str | None = None
 
 
 NOTHING = Details()
@@ -70,7 +74,10 @@ UNKNOWN_EDITION = Edition()
 
 
 class Run(NamedTuple):
-    """A thread after some of its facts. Never changed: ``evolve`` makes the next one."""
+    """A thread after some of its facts. Never changed: ``evolve`` makes the next one.
+
+    ``begun`` is the sequence with which its pass began (0: unknown), ``past`` what runs left that were cut short.
+    """
 
     thread_id: str
     values: Mapping[str, Any] = {}
@@ -85,6 +92,8 @@ class Run(NamedTuple):
     ran: tuple[str, ...] = ()
     details: Details = NOTHING
     edition: Edition = UNKNOWN_EDITION
+    begun: int = 0
+    past: tuple[Superseded, ...] = ()
 
     def meta(self) -> ExecutionMeta:
         """Return how the thread stands, as nodes and callers see it."""
@@ -99,6 +108,7 @@ class Run(NamedTuple):
             interrupted_node=details.node if is_paused else None,
             interrupt_reason=details.reason if is_paused else None,
             error=details.error,
+            superseded=self.past,
         )
 
 
@@ -133,6 +143,8 @@ def _started(schema: StateSchema, run: Run, fact: Started) -> Run:
         frontier=fact.frontier,
         visit=sequence,
         edition=Edition(fact.graph, fact.version),
+        begun=sequence,
+        past=run.past,
     )
 
 
@@ -165,15 +177,17 @@ def _stepped(schema: StateSchema, run: Run, fact: Stepped, values: Values | None
         nodes,
         details,
         run.edition,
+        run.begun,
+        run.past,
     )
 
 
 def straight(run: Run, node: str, frontier: tuple[Task, ...], values: Values) -> Run:
     """Return what ``evolve`` returns for a step of one node that led along its edges, from a run with no details."""
-    thread_id, _, status, run_id, before, step, _, _, _, _, _, details, edition = run
+    thread_id, _, status, run_id, before, step, _, _, _, _, _, details, edition, begun, past = run
     now = before + 1
-    fields = (thread_id, values, status, run_id, now, step + 1, node, frontier, now, _LEAVE, (node,), details, edition)
-    after: Run = quick_tuple(Run, fields)
+    where = (run_id, now, step + 1, node, frontier, now, _LEAVE, (node,))
+    after: Run = quick_tuple(Run, (thread_id, values, status, *where, details, edition, begun, past))
     return after
 
 
@@ -285,7 +299,12 @@ def _stopped(schema: StateSchema, run: Run, fact: Stopped) -> Run:
         status=advance(run.status, Move.STOP),
         sequence=run.sequence + 1,
         details=details._replace(
-            interrupts=(), finished=finished, partials=fact.partials, node=None, reason=fact.reason
+            interrupts=(),
+            finished=finished,
+            partials=fact.partials,
+            node=None,
+            reason=fact.reason,
+            superseded_by=fact.superseded_by,
         ),
     )
 
@@ -322,6 +341,24 @@ def _updated(schema: StateSchema, run: Run, fact: Updated) -> Run:
     )
 
 
+def _steered(schema: StateSchema, run: Run, fact: Steered) -> Run:
+    sequence = run.sequence + 1
+    status = advance(run.status, Move.UPDATE)
+    return run._replace(status=status, values=schema.apply(run.values, fact.ops, sequence), sequence=sequence)
+
+
+def _handed_over(schema: StateSchema, run: Run, fact: HandedOver) -> Run:
+    past = (*run.past, fact.left)
+    return run._replace(sequence=run.sequence + 1, past=past[len(past) - min(fact.keep, len(past)) :])
+
+
+def _rolled_back(schema: StateSchema, run: Run, fact: RolledBack) -> Run:
+    sequence = run.sequence + 1
+    status = advance(run.status, Move.REPOSITION)
+    values = schema.apply(run.values, fact.ops, sequence)
+    return run._replace(status=status, values=values, sequence=sequence, frontier=(), ran=(), details=NOTHING)
+
+
 def _upgraded(schema: StateSchema, run: Run, fact: Upgraded) -> Run:
     sequence = run.sequence + 1
     after: Run = renamed(run, fact.renamed, fact.joins) if fact.renamed or fact.joins else run
@@ -333,7 +370,8 @@ def _forked(schema: StateSchema, run: Run, fact: Forked) -> Run:
     source: Run = fact.run
     if run.sequence:
         raise InvalidTransitionError(run.status.value, "forked")
-    return source._replace(thread_id=run.thread_id, values=schema.apply({}, fact.ops, 1), sequence=1)
+    values = schema.apply({}, fact.ops, 1)
+    return source._replace(thread_id=run.thread_id, values=values, sequence=1, begun=0)
 
 
 _EVOLVE: dict[type, Callable[[StateSchema, Run, Any], Run]] = {
@@ -348,6 +386,9 @@ _EVOLVE: dict[type, Callable[[StateSchema, Run, Any], Run]] = {
     Completed: _completed,
     Failed: _failed,
     Updated: _updated,
+    Steered: _steered,
+    HandedOver: _handed_over,
+    RolledBack: _rolled_back,
     Upgraded: _upgraded,
     Forked: _forked,
 }

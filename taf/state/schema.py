@@ -39,7 +39,7 @@ class StateSchema:
             name: channel_for(validation, name, field) for name, field in model.model_fields.items()
         }
         self._lists = {name for name, channel in self.channels.items() if channel.is_list}
-        self._messages = "context" if "context" in self.channels and "messages" not in self.channels else "messages"
+        self.messages = "context" if "context" in self.channels and "messages" not in self.channels else "messages"
         self._is_validated_whole = validation.needs_whole
         self._defaults = [(n, _maker(field)) for n, field in model.model_fields.items() if not field.is_required()]
         self._look_back = any(field.default_factory_takes_validated_data for field in model.model_fields.values())
@@ -104,7 +104,7 @@ class StateSchema:
         if isinstance(update, self.model):
             raise AssertionError("a state is read by wanted_by_state, which needs the values it changed")
         if isinstance(update, Message) or self._is_messages(update):
-            return self.wanted_by_dict({self._messages: update}, who, error)
+            return self.wanted_by_dict({self.messages: update}, who, error)
         if isinstance(update, Mapping):
             return self.wanted_by_dict(dict(cast("Mapping[str, Any]", update)), who, error)
         raise error(
@@ -141,7 +141,7 @@ class StateSchema:
         return [("set", c.name, _whole(c, value, who, error)) for c, value in given]
 
     def _undeclared(self, name: Any, who: str, error: type[StateError]) -> Channel:
-        if name == "messages" and self._messages == "context":
+        if name == "messages" and self.messages == "context":
             return self.channels["context"]
         if not isinstance(name, str):
             raise error(f"{who} the key {name!r}; keys are names of fields.")

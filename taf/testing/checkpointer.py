@@ -20,6 +20,7 @@ from taf.testing.store.crowd import CrowdTests
 from taf.testing.store.ending import EndingTests
 from taf.testing.store.journal import JournalTests
 from taf.testing.store.listing import ListingTests
+from taf.testing.store.mail import MailTests
 from taf.testing.store.owning import OwningTests
 from taf.testing.store.pruning import PruningTests
 from taf.testing.store.reopening import ReopeningTests
@@ -33,6 +34,7 @@ class CheckpointerContract(
     CommitTests,
     OwningTests,
     SignalTests,
+    MailTests,
     ListingTests,
     PruningTests,
     CrowdTests,

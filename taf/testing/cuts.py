@@ -21,6 +21,8 @@ from taf.checkpointer.base import (
     InterruptRow,
     Known,
     Listing,
+    Mail,
+    Posted,
     Record,
     Signal,
     Snapshot,
@@ -92,6 +94,20 @@ class CutStore(BaseCheckpointer):
     async def signal(self, key: ThreadKey, signal: Signal) -> bool:
         """See ``BaseCheckpointer.signal``."""
         return await self._store.signal(key, signal)
+
+    async def post(self, key: ThreadKey, message: Posted, signal: Signal | None = None) -> int | None:
+        """See ``BaseCheckpointer.post``."""
+        self._require_up()
+        return await self._store.post(key, message, signal)
+
+    async def mail(self, key: ThreadKey) -> Mail:
+        """See ``BaseCheckpointer.mail``."""
+        return await self._store.mail(key)
+
+    async def amend(self, key: ThreadKey, message_id: int, body: bytes | None) -> bool:
+        """See ``BaseCheckpointer.amend``."""
+        self._require_up()
+        return await self._store.amend(key, message_id, body)
 
     def watch(self, key: ThreadKey, watcher: Watcher, *, signals_only: bool = False) -> Callable[[], None]:
         """See ``BaseCheckpointer.watch``."""

@@ -15,6 +15,7 @@ import pytest
 
 from taf.checkpointer import PgCheckpointer
 from taf.checkpointer.base import Change, Signal, ThreadKey
+from taf.checkpointer.postgres_schema import VERSION
 from taf.errors import CheckpointerError, ConfigError, StaleOwnerError, StoreUnavailableError, ThreadBusyError
 from taf.testing.store.owner import KEY, RUN, Owner, make_record, until, until_acquired
 
@@ -99,7 +100,7 @@ async def test_ten_stores_set_up_an_empty_database_at_once(
 
     await asyncio.gather(*(one.setup() for one in stores))
 
-    assert await database.fetchval("SELECT count(*) FROM taf.migrations") == 1
+    assert await database.fetchval("SELECT count(*) FROM taf.migrations") == VERSION
     for one in stores:
         await one.aclose()
 

@@ -50,7 +50,9 @@ async def restore(dsn: str, stored: dict[str, Any], script: str) -> None:
     connection = await asyncpg.connect(dsn)
     async with connection.transaction():
         await connection.execute("CREATE SCHEMA taf")
-        await connection.execute("CREATE TABLE taf.migrations (number integer PRIMARY KEY, made timestamptz NOT NULL)")
+        await connection.execute(
+            "CREATE TABLE taf.migrations (number integer PRIMARY KEY, made timestamptz NOT NULL DEFAULT now())"
+        )
         await connection.execute(script)
         for table in _TABLES:
             columns, rows = stored[table]["columns"], stored[table]["rows"]

@@ -16,9 +16,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from taf.checkpointer import InMemoryCheckpointer
 from taf.checkpointer.encoding import FactCodec
+from taf.checkpointer.journal import Journal
 from taf.graph import END, START, Approve, Edit, InterruptRecord, Reject, Send
 from taf.graph.edge import Join
+from taf.graph.handover import Handover
 from taf.graph.intake import Answer, Intake, Invoke
 from taf.graph.node import Node
 from taf.graph.plan import Finish, Pause, ReachLimit, Rest, RunNodes, plan, step
@@ -123,7 +126,12 @@ class PlannerMachine(RuleBasedStateMachine):
         async def closed() -> list[InterruptRecord]:
             return []
 
-        intake = Intake(self.spec, enter, clock=lambda: 1_000_000)
+        intake = Intake(
+            self.spec,
+            enter,
+            clock=lambda: 1_000_000,
+            handover=Handover(Journal(InMemoryCheckpointer(), SCHEMA, tenant="", clock=lambda: 1_000_000), 0),
+        )
         reading: Awaitable[list[Fact]] = intake.facts(self.run, call, self.next_id(), closed)
         for fact in finished(reading):  # type: ignore[arg-type]
             self.take(fact)

@@ -18,7 +18,9 @@ from tests.pg.admin import Admin
 from tests.pg.fixtures import GivenServer
 from tests.pg.server import PostgresServer
 
-_EMPTY = "DELETE FROM taf.threads; DELETE FROM taf.journal; DELETE FROM taf.snapshots; DELETE FROM taf.interrupts"
+_EMPTY = "; ".join(
+    f"DELETE FROM taf.{table}" for table in ("threads", "journal", "snapshots", "interrupts", "messages")
+)
 
 
 async def _make_tables(dsn: str) -> None:

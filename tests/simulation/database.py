@@ -17,6 +17,8 @@ from taf.checkpointer.base import (
     InterruptRow,
     Known,
     Listing,
+    Mail,
+    Posted,
     Record,
     Signal,
     Snapshot,
@@ -58,6 +60,8 @@ class Row:
         self.owner: str | None = None
         self.lease_until = self.lease_seconds = 0.0
         self.signals: list[Signal] = []
+        self.messages: list[Posted] = []
+        self.amendments = 0
         self.records: list[Record] = []
         self.base: Snapshot | None = None
         self.snapshot: Snapshot | None = None
@@ -128,7 +132,8 @@ class Database:
             self._observer.granted(key, row, self._epochs, caller.owner, seconds)
         row.epoch, row.owner, row.signals = self._epochs, caller.owner, []
         row.lease_seconds, row.lease_until = seconds, self._now(caller) + seconds
-        return Grant(row.epoch, self.stored(row, known, is_owned=False)), Place(row.number, row.revision)
+        grant = Grant(row.epoch, self.stored(row, known, is_owned=False), self.mail(key))
+        return grant, Place(row.number, row.revision)
 
     def renew(self, leases: Sequence[tuple[ThreadKey, int]], caller: Caller) -> set[tuple[ThreadKey, int]]:
         """Renew leases; return those that were not lost."""
@@ -150,7 +155,7 @@ class Database:
 
     def _let_go(self, key: ThreadKey, row: Row) -> None:
         row.owner, row.signals = None, []
-        if not row.head:
+        if not row.head and not row.messages:
             del self.rows[key]
         if self._observer is not None:
             self._observer.released(key, row.epoch)
@@ -173,7 +178,9 @@ class Database:
         row.snapshot = commit.snapshot or row.snapshot
         self._put_interrupts(row, commit.interrupts)
         row.revision += 1
-        signals = [signal for signal in row.signals if signal.run_id == commit.run_id]
+        if commit.taken is not None:
+            row.messages = [message for message in row.messages if message.id not in commit.taken.ids]
+        signals = [signal for signal in row.signals if signal.run_id in ("", commit.run_id)]
         row.lease_until = self._now(caller) + row.lease_seconds
         if commit.is_release:
             self._let_go(key, row)
@@ -185,6 +192,8 @@ class Database:
     def _may_write(self, commit: Commit, row: Row, caller: Caller) -> bool:
         is_fenced = (row.epoch, row.owner) != (commit.epoch, caller.owner)
         is_elsewhere = row.head != commit.expected
+        if commit.taken is not None and commit.taken.amendments not in (None, row.amendments):
+            return False
         return not (is_fenced and self._bug != NO_FENCE) and not (is_elsewhere and self._bug != NO_HEAD_CHECK)
 
     @staticmethod
@@ -208,8 +217,43 @@ class Database:
 
     @staticmethod
     def _change(row: Row) -> Change:
-        told = tuple(signal for signal in row.signals if signal.run_id == row.run_id)
+        told = tuple(signal for signal in row.signals if signal.run_id in ("", row.run_id))
         return Change(row.head, row.status, row.run_id, told)
+
+    def post(
+        self, key: ThreadKey, message: Posted, signal: Signal | None, caller: Caller
+    ) -> tuple[int, Place, Change] | None:
+        """See ``BaseCheckpointer.post``."""
+        row = self.rows.get(key)
+        if row is None or not self.is_owned(row, caller):
+            return None
+        if all(one.run_id != message.run_id for one in row.messages):
+            self._signals += 1
+            row.messages.append(message._replace(id=self._signals))
+        number = next(one.id for one in row.messages if one.run_id == message.run_id)
+        if signal is not None:
+            self._signals += 1
+            row.signals.append(signal._replace(id=self._signals))
+        row.revision += 1
+        place, change = Place(row.number, row.revision), self._change(row)
+        self.announce(key, place, change)
+        return number, place, change
+
+    def mail(self, key: ThreadKey) -> Mail:
+        """See ``BaseCheckpointer.mail``."""
+        row = self.rows.get(key)
+        return Mail() if row is None else Mail(tuple(row.messages), row.amendments)
+
+    def amend(self, key: ThreadKey, message_id: int, body: bytes | None) -> bool:
+        """See ``BaseCheckpointer.amend``."""
+        row = self.rows.get(key)
+        if row is None or all(one.id != message_id for one in row.messages):
+            return False
+        kept = [one for one in row.messages if body is not None or one.id != message_id]
+        row.messages = [one._replace(body=body) if one.id == message_id and body is not None else one for one in kept]
+        row.amendments += 1
+        row.revision += 1
+        return True
 
     def delete(self, key: ThreadKey, expected: int | None, caller: Caller) -> bool:
         """See ``BaseCheckpointer.delete``."""

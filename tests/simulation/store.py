@@ -17,6 +17,8 @@ from taf.checkpointer.base import (
     InterruptRow,
     Known,
     Listing,
+    Mail,
+    Posted,
     Record,
     Signal,
     Snapshot,
@@ -159,6 +161,25 @@ class SimulatedCheckpointer(BaseCheckpointer):
         what = f"signal {_named(key)} {signal.kind} {signal.run_id}"
         work = lambda: self._database.signal(key, signal, caller)  # noqa: E731
         return await self._call(what, work, told, may_double=True) is not None
+
+    async def post(self, key: ThreadKey, message: Posted, signal: Signal | None = None) -> int | None:
+        caller = self._caller(key)
+
+        def told(made: tuple[int, Place, Change] | None) -> None:
+            if made is not None:
+                self.watches.tell(key, *made[1:])
+
+        what = f"post {_named(key)} {message.kind} {message.run_id}"
+        work = lambda: self._database.post(key, message, signal, caller)  # noqa: E731
+        made = await self._call(what, work, told)
+        return None if made is None else made[0]
+
+    async def mail(self, key: ThreadKey) -> Mail:
+        return await self._call(f"mail {_named(key)}", lambda: self._database.mail(key))
+
+    async def amend(self, key: ThreadKey, message_id: int, body: bytes | None) -> bool:
+        what = f"amend {_named(key)} {message_id}"
+        return await self._call(what, lambda: self._database.amend(key, message_id, body))
 
     async def delete(self, key: ThreadKey, *, expected: int | None = None) -> bool:
         caller = self._caller(key)

@@ -23,12 +23,14 @@ from taf.state.facts import (
     Fact,
     Failed,
     Forked,
+    HandedOver,
     Output,
-    Partial,
     Paused,
     Reopened,
     Resumed,
+    RolledBack,
     Started,
+    Steered,
     Stepped,
     Stopped,
     Task,
@@ -40,6 +42,7 @@ from taf.state.growing import Growing
 from taf.state.interrupts import InterruptKind, InterruptRecord, InterruptStatus
 from taf.state.run import NOTHING, Details, Run, Stage, evolve
 from taf.state.schema import StateSchema
+from taf.state.superseded import Partial, Superseded
 from tests.serialization.values import shape
 
 
@@ -179,6 +182,18 @@ details = st.just(NOTHING) | st.builds(
     node=st.none() | names,
     reason=st.none() | words,
     error=st.none() | words,
+    superseded_by=st.none() | words,
+)
+superseded = st.builds(
+    Superseded,
+    run_id=words,
+    superseded_by=words,
+    ops=st.sampled_from([(), (("set", "count", 3),), (("set", "note", "a"), ("set", "count", 1))]),
+    completed=st.lists(names, max_size=2).map(tuple),
+    partials=partials,
+    open_tool_calls=st.lists(words, max_size=2).map(tuple),
+    node=st.none() | names,
+    ended=st.floats(0, 2e9),
 )
 runs = st.builds(
     Run,
@@ -195,6 +210,8 @@ runs = st.builds(
     ran=st.lists(names, max_size=2).map(tuple),
     details=details,
     edition=st.builds(Edition, words, st.just(1)),
+    begun=st.integers(0, 99),
+    past=st.lists(superseded, max_size=2).map(tuple),
 )
 
 
@@ -205,7 +222,17 @@ _rest_of_step = st.none() | st.fixed_dictionaries(
 )
 _recorded = st.tuples(names, names, st.integers(0, 3), entries).map(lambda parts: TaskRecorded(*parts))
 _reopened = st.tuples(records, words).map(lambda parts: Reopened(replace(parts[0], task="act"), parts[1]))
-_stopped = st.tuples(words, words, st.none() | names, some_outputs, partials).map(lambda parts: Stopped(*parts))
+_stopped = st.builds(
+    Stopped,
+    words,
+    words,
+    st.none() | names,
+    some_outputs,
+    partials,
+    st.lists(names, max_size=2).map(tuple),
+    st.none() | words,
+)
+_handed_over = st.builds(HandedOver, superseded, st.integers(1, 3))
 _failed = st.tuples(words, words, st.none() | names, some_outputs).map(lambda parts: Failed(*parts))
 _counts, _closings = st.integers(0, 3), st.sampled_from([InterruptStatus.ANSWERED, InterruptStatus.REJECTED])
 _some_entry, _some_frontier = st.none() | entries, st.none() | frontiers
@@ -245,6 +272,8 @@ def following(draw: st.DrawFn, run: Run) -> Fact:
     """Return a fact that may come next."""
     moves = [move for move in TRANSITIONS[run.status] if move is not Move.ANSWER or run.details.interrupts]
     move = draw(st.sampled_from([*moves, Move.PROGRESS, Move.PROGRESS] if Move.PROGRESS in moves else moves))
+    if draw(_choice) == 0:
+        return draw(_handed_over)
     if move is Move.PROGRESS:
         return _step(draw, run)
     if move is Move.ANSWER:
@@ -259,7 +288,11 @@ def following(draw: st.DrawFn, run: Run) -> Fact:
         return _begin(draw, ops) if not run.sequence else Started(draw(words), ops, draw(frontiers), draw(words))
     if move is Move.RESUME:
         return Resumed(draw(words), ops)
-    return Updated(ops) if move is Move.UPDATE else Updated(ops, draw(names), draw(frontiers))
+    if move is Move.UPDATE:
+        return draw(st.sampled_from([Updated(ops), Steered((draw(words),), ops)]))
+    if draw(_choice) == 0:
+        return RolledBack(draw(words), 1, ops)
+    return Updated(ops, draw(names), draw(frontiers))
 
 
 @st.composite

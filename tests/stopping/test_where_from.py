@@ -17,7 +17,7 @@ from taf.graph import StopStatus
 from tests.stopping.slow import CONFIG, Slow, slow_chain
 from tests.styles import run
 
-KEYS = {"ok", "thread_id", "run_id", "status", "was_running", "node", "reason", "unwinding"}
+KEYS = {"ok", "thread_id", "run_id", "status", "was_running", "node", "reason", "unwinding", "queued"}
 
 
 @pytest.fixture(params=["async", "sync"])

@@ -1,0 +1,283 @@
+"""The way of a message to its run, on a thread that others want too: it begins at once, or waits for its turn.
+
+Whoever owns the thread decides. A message is accepted only while somebody does, so either the poster becomes the
+owner, or an owner knows of it. Each waiter looks after its own message. The one whose turn it is may have nobody left
+who waits for it: then whoever waits behind it runs it, after some patience.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TypeAlias
+
+from taf.checkpointer.base import Change, Posted, Stored, Taken
+from taf.checkpointer.journal import Ledger
+from taf.errors import AppClosedError, QueueWithdrawnError, StaleOwnerError, ThreadBusyError
+from taf.events import Event
+from taf.graph.config import RunConfig
+from taf.graph.ending import followed, run_that_took
+from taf.graph.engine import Engine
+from taf.graph.intake import Invoke, Recover
+from taf.graph.multitask import URGENT, first_of, in_turn, notice_of, opened, rank, sealed
+from taf.graph.result import Outcome, Receipt
+from taf.graph.runtime import Runtime
+from taf.state.execution import ExecutionStatus
+from taf.state.run import Run
+
+POLL_SECONDS = 0.5
+"""How long to wait for word of a change before looking again."""
+
+PATIENCE_SECONDS = 0.25
+"""How long a message whose turn it is may lie before somebody else runs it."""
+
+
+OnReceipt: TypeAlias = Callable[[Receipt], None]
+
+
+class Flight(Protocol):
+    """What a turn needs of the run that it leads to."""
+
+    config: RunConfig
+
+    def new_engine(self) -> Engine:
+        """Return an engine for one attempt."""
+        ...
+
+    def tell(self, events: Sequence[Event], run: Run) -> None:
+        """Tell the reader of events of a run that somebody else drives."""
+        ...
+
+
+class Tower(Protocol):
+    """What a turn needs of its app."""
+
+    def launch(self, call: Recover, config: RunConfig, *, create: bool = True) -> Any:
+        """Begin a run on the running loop."""
+        ...
+
+    def launch_turn(self, turn: OnBehalf, config: RunConfig) -> Any:
+        """Begin the run of somebody else's message."""
+        ...
+
+
+def is_held(status: ExecutionStatus, first: Posted, *, may_begin: bool) -> bool:
+    """Say whether what comes first has to wait all the same, for a human, or since the thread was stopped.
+
+    ``may_begin``: a call came since the stop, so it is over.
+    """
+    if first.kind in URGENT:
+        return False
+    return (status.is_interrupted and first.kind != "steer") or (status is ExecutionStatus.STOPPED and not may_begin)
+
+
+_OUTCOMES: dict[str, Outcome] = {
+    "enqueue": "queued",
+    "steer": "steering",
+    "interrupt": "superseding",
+    "rollback": "superseding",
+}
+
+
+async def take(runtime: Runtime, flight: Flight, message: Posted, *, may_begin: bool) -> Run | None:
+    """Run a message if its turn is now. Return None when it is not, or when it was amended meanwhile."""
+    ledger = await _acquired(runtime, flight.config.thread_id)
+    if ledger is None:
+        return None
+    first = first_of(ledger.mail.messages)
+    is_next = first is not None and first.id == message.id
+    if first is None or not is_next or is_held(ledger.run.status, first, may_begin=may_begin):
+        await ledger.save(release=True)
+        return None
+    try:
+        envelope = opened(runtime.journal.codec, flight.config.thread_id, first)
+    except BaseException:
+        await ledger.save(release=True)
+        raise
+    before, engine = ledger.committed, flight.new_engine()
+    ledger.take(Taken([first.id], ledger.mail.amendments))
+    try:
+        return await engine.conduct(Invoke(envelope.input, first.kind), ledger)
+    except StaleOwnerError:
+        if ledger.committed != before:
+            raise
+        return None
+
+
+async def _acquired(runtime: Runtime, thread_id: str) -> Ledger | None:
+    with contextlib.suppress(ThreadBusyError):
+        return await runtime.journal.acquire(thread_id, lease_seconds=runtime.options.lease_seconds)
+    return None
+
+
+class OnBehalf:
+    """The turn of a message that nobody waits for any more."""
+
+    is_waiting = False
+
+    def __init__(self, runtime: Runtime, message: Posted, *, may_begin: bool) -> None:
+        self._runtime, self._message, self._may_begin = runtime, message, may_begin
+
+    async def fly(self, flight: Flight) -> Run | None:
+        """Run it, if its turn is now."""
+        return await take(self._runtime, flight, self._message, may_begin=self._may_begin)
+
+    def leave(self, *, withdraws: bool) -> None:
+        """Nothing waits here."""
+
+
+class Turn:
+    """The turn of one's own message. ``on_receipt`` is told once what the submission came to."""
+
+    def __init__(
+        self, tower: Tower, runtime: Runtime, given: Any, config: RunConfig, on_receipt: OnReceipt | None
+    ) -> None:
+        self._tower, self._runtime, self._given = tower, runtime, given
+        self._config, self._on_receipt = config, on_receipt
+        self._strategy = runtime.options.multitask_strategy
+        journal = runtime.journal
+        self._store, self._key = journal.store, journal.key(config.thread_id)
+        at, body = journal.clock(), sealed(journal.codec, given, config)
+        self._message = Posted(self._strategy, config.run_id, at, body)
+        self._loop, self._news = asyncio.get_running_loop(), asyncio.Event()
+        self._active_run: str | None = None
+        self._head = 0
+        self._is_leaving = self._withdraws = False
+        self._free_since: float | None = None
+        self.is_waiting = True
+
+    # -- deciding ----------------------------------------------------------------------------------
+
+    async def fly(self, flight: Flight) -> Run | None:
+        """Begin at once, or leave word and wait; return the run as it rests. Raise ``QueueWithdrawnError``."""
+        unwatch = self._store.watch(self._key, self._on_change)
+        try:
+            while not self._is_leaving:
+                ledger = await self._acquired()
+                if ledger is not None and not self._has_to_wait(ledger):
+                    self.is_waiting = False
+                    return await flight.new_engine().conduct(Invoke(self._given), ledger)
+                number = await self._store.post(self._key, self._message, notice_of(self._message))
+                if ledger is not None:
+                    await ledger.save(release=True)
+                if number is not None:
+                    self._message = self._message._replace(id=number)
+                    return await self._wait(flight, may_begin=ledger is not None)
+            raise AppClosedError
+        finally:
+            unwatch()
+            self.is_waiting = False
+
+    async def _acquired(self) -> Ledger | None:
+        runtime = self._runtime
+        try:
+            return await runtime.journal.acquire(self._config.thread_id, lease_seconds=runtime.options.lease_seconds)
+        except ThreadBusyError as busy:
+            self._active_run = busy.run_id
+            stored = await self._store.load(self._key)
+            self._head = 0 if stored is None else stored.head
+            return None
+
+    def _has_to_wait(self, ledger: Ledger) -> bool:
+        """Say whether others come first. What is said to a pause does not wait for those that wait behind it."""
+        self._head, first = ledger.run.sequence, first_of(ledger.mail.messages)
+        if first is None or ledger.run.status.is_interrupted:
+            return False
+        return rank(first.kind) <= rank(self._strategy)
+
+    def _tell(self, outcome: Outcome, position: int | None) -> None:
+        on_receipt, self._on_receipt = self._on_receipt, None
+        if on_receipt is not None:
+            supersedes = self._active_run if outcome == "superseding" else None
+            on_receipt(Receipt(self._config.thread_id, self._config.run_id, outcome, supersedes, position))
+
+    # -- waiting -----------------------------------------------------------------------------------
+
+    async def _wait(self, flight: Flight, *, may_begin: bool) -> Run | None:
+        """Wait until the turn has come, here or with somebody else.
+
+        ``may_begin``: the thread was at rest, so those before may go on though a stop held them up.
+        """
+        while True:
+            self._news.clear()
+            mail = await self._store.mail(self._key)
+            waiting = in_turn(mail.messages)
+            place = next((n for n, one in enumerate(waiting) if one.id == self._message.id), None)
+            if place is None:
+                return await self._taken_elsewhere(flight)
+            self._tell(_OUTCOMES[self._strategy], place)
+            stored = await self._store.load(self._key)
+            if self._is_leaving:
+                await self._left()
+            elif self._is_free(stored, waiting[0], may_begin):
+                run, may_begin = await self._step_forward(flight, waiting[0], stored, may_begin), False
+                if run is not None:
+                    return run
+                continue
+            await self._until_news(POLL_SECONDS)
+
+    def _is_free(self, stored: Stored | None, first: Posted, may_begin: bool) -> bool:
+        """Say whether the next message may begin."""
+        if stored is not None and stored.is_owned:
+            self._free_since = None
+            return False
+        status = ExecutionStatus.IDLE if stored is None else ExecutionStatus(stored.status)
+        return not is_held(status, first, may_begin=may_begin)
+
+    async def _step_forward(self, flight: Flight, first: Posted, stored: Stored | None, may_begin: bool) -> Run | None:
+        """Run what comes first, if that is this message, or if nobody else does."""
+        if stored is not None and stored.status == ExecutionStatus.RUNNING.value and first.kind not in URGENT:
+            lost = self._config._replace(run_id=stored.run_id)  # its owner died: it goes on before others begin
+            await asyncio.wait([self._tower.launch(Recover(), lost, create=False).outcome])
+        elif first.id == self._message.id:
+            run = await take(self._runtime, flight, first, may_begin=may_begin)
+            if run is not None:
+                return run
+            await asyncio.sleep(0.001)
+        elif may_begin or self._has_waited_enough():
+            other = opened(self._runtime.journal.codec, self._config.thread_id, first).config
+            turn = OnBehalf(self._runtime, first, may_begin=may_begin)
+            await asyncio.wait([self._tower.launch_turn(turn, other).outcome])
+        else:
+            await self._until_news(PATIENCE_SECONDS / 5)
+        return None
+
+    def _has_waited_enough(self) -> bool:
+        now = self._loop.time()
+        self._free_since = now if self._free_since is None else self._free_since
+        is_enough = now - self._free_since > PATIENCE_SECONDS
+        self._free_since = None if is_enough else self._free_since
+        return is_enough
+
+    async def _until_news(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._news.wait(), seconds)
+
+    async def _taken_elsewhere(self, flight: Flight) -> Run:
+        """Follow the message into the run that took it. Raise ``QueueWithdrawnError`` when none did."""
+        thread_id, run_id = self._config.thread_id, self._config.run_id
+        self._tell("started", None)
+        took = await run_that_took(self._runtime.journal, thread_id, run_id, self._head)
+        if took is None:
+            raise QueueWithdrawnError(thread_id, run_id)
+        return await followed(self._runtime.journal, thread_id, took, self._head, flight.tell)
+
+    # -- leaving -----------------------------------------------------------------------------------
+
+    def leave(self, *, withdraws: bool) -> None:
+        """Wait no more, from the loop of the turn. The message stays where it is, unless it is withdrawn."""
+        self._is_leaving, self._withdraws = True, withdraws
+        self._news.set()
+
+    async def _left(self) -> None:
+        if not self._withdraws:
+            raise AppClosedError
+        if await self._store.amend(self._key, self._message.id, None):
+            raise QueueWithdrawnError(self._config.thread_id, self._config.run_id)
+
+    def _on_change(self, change: Change) -> None:
+        is_at_rest = change.status != ExecutionStatus.RUNNING.value
+        if is_at_rest or change.run_id == self._config.run_id:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                self._loop.call_soon_threadsafe(self._news.set)

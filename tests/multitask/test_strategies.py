@@ -1,0 +1,350 @@
+"""What a message does to a thread that is busy, for each strategy, on every store."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from taf import ConfigError, ExecutionStatus, InvalidInputError, QueueWithdrawnError, ThreadBusyError
+from taf.checkpointer import BaseCheckpointer
+from tests.multitask.talk import HANG, Slow, said, texts, until
+from tests.pg.stores import place, shared_database  # noqa: F401  # Postgres, too
+from tests.styles import run
+
+CONFIG = {"thread_id": "t"}
+QUEUING = ("enqueue", "interrupt", "rollback", "steer")
+
+
+def named(name: str) -> dict[str, Any]:
+    """Return a config for a run of that id."""
+    return {**CONFIG, "run_id": name}
+
+
+async def test_reject_is_the_default_and_changes_nothing(store: BaseCheckpointer) -> None:
+    slow = Slow()
+    async with asyncio.timeout(HANG), slow.app(store) as app:
+        running = asyncio.create_task(app.ainvoke(said("one"), named("r1")))
+        await until(lambda: slow.began)
+        with pytest.raises(ThreadBusyError):
+            await app.ainvoke(said("two"), CONFIG)
+        slow.gate.set()
+        assert texts(await running) == ["one", "answer to one"]
+        assert await app.aqueue(CONFIG) == ()
+
+
+@pytest.mark.parametrize("strategy", QUEUING)
+async def test_on_a_free_thread_every_strategy_just_runs(store: BaseCheckpointer, strategy: Any, style: str) -> None:
+    slow = Slow()
+    slow.gate.set()
+    async with asyncio.timeout(HANG), slow.app(store, multitask_strategy=strategy) as app:
+        for text in ("one", "two"):
+            result = await run(app, style, said(text), CONFIG)
+        assert (result.status, texts(result)) == ("completed", ["one", "answer to one", "two", "answer to two"])
+
+
+async def test_enqueued_messages_run_one_after_the_other_and_each_call_gets_its_own_result(
+    store: BaseCheckpointer,
+) -> None:
+    slow = Slow()
+    async with asyncio.timeout(HANG), slow.app(store, multitask_strategy="enqueue") as app:
+        first = asyncio.create_task(app.ainvoke(said("one"), named("r1")))
+        await until(lambda: slow.began)
+        receipts = [await app.asubmit(said(text), named(f"r-{text}")) for text in ("two", "three")]
+        last = asyncio.create_task(app.ainvoke(said("four"), named("r4")))
+        while len(await app.aqueue(CONFIG)) < 3:
+            await asyncio.sleep(0.001)
+
+        assert [(r.run_id, r.outcome, r.position) for r in receipts] == [
+            ("r-two", "queued", 0),
+            ("r-three", "queued", 1),
+        ]
+        queue = await app.aqueue(CONFIG)
+        assert [(one.run_id, one.position, one.strategy) for one in queue] == [
+            ("r-two", 0, "enqueue"),
+            ("r-three", 1, "enqueue"),
+            ("r4", 2, "enqueue"),
+        ]
+        assert [one.input["context"][0].text() for one in queue] == ["two", "three", "four"]
+
+        slow.gate.set()
+        expected: list[str] = []
+        for text, result in (
+            ("one", await first),
+            ("two", await app.ajoin(CONFIG, "r-two")),
+            ("three", await app.ajoin(CONFIG, "r-three")),
+            ("four", await last),
+        ):
+            expected += [text, f"answer to {text}"]
+            assert (result.status, texts(result)) == ("completed", expected)
+        assert (slow.began, slow.most_active) == (["one", "two", "three", "four"], 1)
+
+
+async def test_an_interrupt_ends_the_old_run_and_hands_over_what_it_had(store: BaseCheckpointer) -> None:
+    slow = Slow()
+    async with asyncio.timeout(HANG), slow.app(store, multitask_strategy="interrupt") as app:
+        first = asyncio.create_task(app.ainvoke(said("one"), named("r1")))
+        await until(lambda: slow.began)
+        second = asyncio.create_task(app.ainvoke(said("two"), named("r2")))
+        old = await first
+        await until(lambda: len(slow.began) == 2)
+        slow.gate.set()
+        new = await second
+
+        assert (old.status, old.run_id, old.superseded_by) == (ExecutionStatus.STOPPED, "r1", "r2")
+        assert [partial.value for partial in old.partials] == ["half of one"]
+        assert (new.status, texts(new)) == ("completed", ["one", "two", "answer to two"])
+        left, shown = slow.previous[1]
+        assert (left.run_id, left.superseded_by, left.node, left.completed) == ("r1", "r2", None, ())
+        assert left.input["context"][0].text() == "one"
+        assert shown == {"think": {"draft": "half of one"}}
+        assert [one.run_id for one in (await app.aget_state(CONFIG)).superseded] == ["r1"]
+        assert (await app.ajoin(CONFIG, "r1")).superseded_by == "r2"
+        assert slow.most_active == 1
+
+
+async def test_a_rollback_leaves_the_state_as_it_was_before_the_old_run(store: BaseCheckpointer) -> None:
+    slow = Slow()
+    slow.gate.set()
+    async with asyncio.timeout(HANG), slow.app(store, multitask_strategy="rollback") as app:
+        await app.ainvoke(said("zero"), named("r0"))
+        slow.gate.clear()
+        first = asyncio.create_task(app.ainvoke(said("one"), named("r1")))
+        await until(lambda: len(slow.began) == 2)
+        second = asyncio.create_task(app.ainvoke(said("two"), named("r2")))
+        assert (await first).superseded_by == "r2"
+        slow.gate.set()
+
+        assert texts(await second) == ["zero", "answer to zero", "two", "answer to two"]
+        assert slow.previous[2][0].input["context"][0].text() == "one"
+        kinds = [event.event_type async for event in app.aevents(CONFIG, after=4)]
+        assert kinds[:5] == ["started", "stopped", "handed_over", "rolled_back", "started"]
+
+
+async def test_a_rollback_of_the_first_run_leaves_nothing_of_it(store: BaseCheckpointer) -> None:
+    slow = Slow()
+    async with asyncio.timeout(HANG), slow.app(store, multitask_strategy="rollback") as app:
+        first = asyncio.create_task(app.ainvoke(said("one"), CONFIG))
+        await until(lambda: slow.began)
+        second = asyncio.create_task(app.ainvoke(said("two"), CONFIG))
+        await first
+        slow.gate.set()
+        assert texts(await second) == ["two", "answer to two"]
+
+
+async def test_a_steering_message_comes_in_at_the_next_step(store: BaseCheckpointer) -> None:
+    slow = Slow()
+    async with asyncio.timeout(HANG), slow.app(store, multitask_strategy="steer") as app:
+        first = asyncio.create_task(app.ainvoke(said("one"), named("r1")))
+        await until(lambda: slow.began)
+        receipt = await app.asubmit(said("two"), named("r2"))
+        third = asyncio.create_task(app.ainvoke(said("three"), named("r3")))
+        while len(await app.aqueue(CONFIG)) < 2:
+            await asyncio.sleep(0.001)
+        slow.gate.set()
+
+        expected = ["one", "answer to one", "two", "three"]
+        assert (receipt.outcome, receipt.position) == ("steering", 0)
+        for result in (await first, await third, await app.ajoin(CONFIG, "r2")):
+            assert (result.run_id, result.status, texts(result)) == ("r1", "completed", expected)
+        assert slow.began == ["one"]
+
+
+async def test_a_steering_message_that_came_too_late_begins_a_run(store: BaseCheckpointer) -> None:
+    slow = Slow()
+    last = asyncio.Event()
+    began = asyncio.Event()
+
+    async def linger(state: Any) -> None:
+        began.set()
+        await last.wait()
+
+    slow.close = linger  # type: ignore[method-assign]
+    slow.gate.set()
+    async with asyncio.timeout(HANG), slow.app(store, multitask_strategy="steer") as app:
+        first = asyncio.create_task(app.ainvoke(said("one"), named("r1")))
+        await began.wait()
+        second = asyncio.create_task(app.ainvoke(said("two"), named("r2")))
+        while not await app.aqueue(CONFIG):
+            await asyncio.sleep(0.001)
+        last.set()
+
+        assert texts(await first) == ["one", "answer to one"]
+        result = await second
+        assert (result.run_id, texts(result)) == ("r2", ["one", "answer to one", "two", "answer to two"])
+
+
+@pytest.mark.parametrize("strategy", QUEUING)
+async def test_the_owner_may_be_another_app_on_the_same_store(
+    store: BaseCheckpointer, reopen: Callable[[], BaseCheckpointer], strategy: Any
+) -> None:
+    slow = Slow()
+    there = slow.app(reopen(), multitask_strategy=strategy)
+    async with asyncio.timeout(HANG), slow.app(store, multitask_strategy=strategy) as here, there:
+        first = asyncio.create_task(here.ainvoke(said("one"), named("r1")))
+        await until(lambda: slow.began)
+        second = asyncio.create_task(there.ainvoke(said("two"), named("r2")))
+        while strategy in ("enqueue", "steer") and not await here.aqueue(CONFIG):
+            await asyncio.sleep(0.001)
+        if strategy in ("interrupt", "rollback"):
+            assert (await first).superseded_by == "r2"
+        slow.gate.set()
+        old, new = await first, await second
+
+        expected = {
+            "enqueue": ["one", "answer to one", "two", "answer to two"],
+            "interrupt": ["one", "two", "answer to two"],
+            "rollback": ["two", "answer to two"],
+            "steer": ["one", "answer to one", "two"],
+        }
+        assert (new.run_id, new.status) == ("r1" if strategy == "steer" else "r2", "completed")
+        assert texts(new) == expected[strategy]
+        assert old.run_id == "r1"
+        assert slow.most_active == 1
+
+
+@pytest.mark.parametrize("strategy", QUEUING)
+async def test_of_many_messages_at_once_one_runs_at_a_time_and_none_is_lost(
+    store: BaseCheckpointer, strategy: Any
+) -> None:
+    slow = Slow()
+    slow.gate.set()
+    names = [f"m{number}" for number in range(12)]
+    async with asyncio.timeout(HANG), slow.app(store, multitask_strategy=strategy) as app:
+        results = await asyncio.gather(*(app.ainvoke(said(name), named(name)) for name in names))
+
+        assert slow.most_active == 1
+        assert not await app.aqueue(CONFIG)
+        state = await app.aget_state(CONFIG)
+        heard = [message.text() for message in state.state.messages if message.role == "user"]
+        if strategy == "rollback":
+            assert set(heard) <= set(names)
+        else:
+            assert sorted(heard) == sorted(names)
+        for name, result in zip(names, results, strict=True):
+            superseded = result.superseded_by is not None
+            assert result.status == ("stopped" if superseded else "completed")
+            if strategy != "steer":
+                assert result.run_id == name
+            if strategy == "enqueue":
+                assert texts(result)[-1] == f"answer to {name}"
+
+
+async def test_a_message_that_waits_can_be_changed_and_taken_back(store: BaseCheckpointer) -> None:
+    slow = Slow()
+    async with asyncio.timeout(HANG), slow.app(store, multitask_strategy="enqueue") as app:
+        first = asyncio.create_task(app.ainvoke(said("one"), named("r1")))
+        await until(lambda: slow.began)
+        await app.asubmit(said("two"), named("r2"))
+        waiting = asyncio.create_task(app.ainvoke(said("three"), named("r3")))
+        await app.asubmit(said("four"), named("r4"))
+        while len(await app.aqueue(CONFIG)) < 3:
+            await asyncio.sleep(0.001)
+
+        assert await app.aedit_queued(CONFIG, "r2", said("two, but better"))
+        assert [one.run_id for one in await app.aclear_queue(CONFIG, "r3")] == ["r3"]
+        assert not await app.aedit_queued(CONFIG, "r3", said("late"))
+        with pytest.raises(InvalidInputError):
+            await app.aedit_queued(CONFIG, "r2", {"unknown": 1})
+        with pytest.raises(QueueWithdrawnError):
+            await waiting
+        slow.gate.set()
+        await first
+        assert texts(await app.ajoin(CONFIG, "r4"))[2:] == [
+            "two, but better",
+            "answer to two, but better",
+            "four",
+            "answer to four",
+        ]
+        assert await app.aclear_queue(CONFIG) == ()
+
+
+async def test_a_caller_that_is_cancelled_takes_its_message_along(store: BaseCheckpointer) -> None:
+    slow = Slow()
+    async with asyncio.timeout(HANG), slow.app(store, multitask_strategy="enqueue") as app:
+        first = asyncio.create_task(app.ainvoke(said("one"), named("r1")))
+        await until(lambda: slow.began)
+        waiting = asyncio.create_task(app.ainvoke(said("two"), named("r2")))
+        while not await app.aqueue(CONFIG):
+            await asyncio.sleep(0.001)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        assert await app.aqueue(CONFIG) == ()
+        slow.gate.set()
+        await first
+
+
+async def test_a_stop_keeps_the_queue_and_the_next_call_sets_it_going(store: BaseCheckpointer) -> None:
+    slow = Slow()
+    async with asyncio.timeout(HANG), slow.app(store, multitask_strategy="enqueue") as app:
+        first = asyncio.create_task(app.ainvoke(said("one"), named("r1")))
+        await until(lambda: slow.began)
+        await app.asubmit(said("two"), named("r2"))
+        answer = await app.astop(CONFIG)
+        assert (answer["ok"], answer["status"], answer["queued"]) == (True, "stopped", 1)
+        assert (await first).status == "stopped"
+        await asyncio.sleep(0.6)
+        assert (slow.began, len(await app.aqueue(CONFIG))) == (["one"], 1)
+        with pytest.raises(ThreadBusyError, match="1 message that waits"):
+            await app.ainvoke(said("rude"), CONFIG, multitask_strategy="reject")
+
+        slow.gate.set()
+        result = await app.ainvoke(said("three"), named("r3"))
+        assert texts(result) == ["one", "two", "answer to two", "three", "answer to three"]
+
+
+async def test_the_queue_waits_while_the_thread_waits_for_a_human(store: BaseCheckpointer) -> None:
+    slow = Slow()
+    async with (
+        asyncio.timeout(HANG),
+        slow.app(store, multitask_strategy="enqueue", interrupt_before=["close"]) as app,
+    ):
+        first = asyncio.create_task(app.ainvoke(said("one"), named("r1")))
+        await until(lambda: slow.began)
+        await app.asubmit(said("two"), named("r2"))
+        slow.gate.set()
+        assert (await first).interrupted
+        await asyncio.sleep(0.6)
+        assert (slow.began, len(await app.aqueue(CONFIG))) == (["one"], 1)
+
+        await app.aresume(CONFIG, True)
+        result = await app.ajoin(CONFIG, "r2")
+        assert (result.interrupted, texts(result)) == (True, ["one", "answer to one", "two", "answer to two"])
+
+
+async def test_closing_the_app_leaves_submitted_messages_in_the_store(
+    store: BaseCheckpointer, reopen: Callable[[], BaseCheckpointer]
+) -> None:
+    slow = Slow()
+    async with asyncio.timeout(HANG):
+        async with slow.app(store, multitask_strategy="enqueue") as app:
+            first = asyncio.create_task(app.ainvoke(said("one"), named("r1")))
+            await until(lambda: slow.began)
+            await app.asubmit(said("two"), named("r2"))
+        assert (await first).status == "stopped"
+
+        slow.gate.set()
+        async with slow.app(reopen(), multitask_strategy="enqueue") as app:
+            assert [one.run_id for one in await app.aqueue(CONFIG)] == ["r2"]
+            result = await app.ainvoke(said("three"), named("r3"))
+            assert texts(result) == ["one", "two", "answer to two", "three", "answer to three"]
+
+
+def test_an_unknown_strategy_is_refused() -> None:
+    with pytest.raises(ConfigError, match="multitask_strategy has to be one of"):
+        Slow().app(multitask_strategy="first")
+
+
+async def test_input_that_cannot_be_read_is_refused_before_it_waits(store: BaseCheckpointer) -> None:
+    slow = Slow()
+    async with asyncio.timeout(HANG), slow.app(store, multitask_strategy="enqueue") as app:
+        first = asyncio.create_task(app.ainvoke(said("one"), named("r1")))
+        await until(lambda: slow.began)
+        with pytest.raises(InvalidInputError):
+            await app.asubmit({"unknown": 1}, CONFIG)
+        assert await app.aqueue(CONFIG) == ()
+        slow.gate.set()
+        await first
