@@ -310,9 +310,9 @@ def _stopped(schema: StateSchema, run: Run, fact: Stopped) -> Run:
 
 
 def _completed(schema: StateSchema, run: Run, fact: Completed) -> Run:
-    thread_id, values, status, run_id, before, step, node, _, visit, stage, ran, _, edition = run
+    thread_id, values, status, run_id, before, step, node, _, visit, stage, ran, _, *rest = run
     status = advance(status, Move.COMPLETE)
-    return Run(thread_id, values, status, run_id, before + 1, step, node, (), visit, stage, ran, NOTHING, edition)
+    return Run(thread_id, values, status, run_id, before + 1, step, node, (), visit, stage, ran, NOTHING, *rest)
 
 
 def _failed(schema: StateSchema, run: Run, fact: Failed) -> Run:
