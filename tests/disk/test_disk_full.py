@@ -52,6 +52,7 @@ def test_a_server_whose_tables_have_no_room_refuses_and_goes_on(folder: Path) ->
 
 @pytest.mark.e2e
 def test_a_server_whose_log_has_no_room_ends_and_nothing_is_lost(folder: Path) -> None:
-    found = run("pg_shortages", folder, "log", CRASHES, folder="disk", by=with_mounted(folder, 64))
+    # Room for the files of the log that a server keeps to use them again, and for those that it needs to come back.
+    found = run("pg_shortages", folder, "log", CRASHES, folder="disk", by=with_mounted(folder, 256))
     check(found, CRASHES)
     assert found["refusals"] == CRASHES
