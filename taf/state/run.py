@@ -310,9 +310,12 @@ def _stopped(schema: StateSchema, run: Run, fact: Stopped) -> Run:
 
 
 def _completed(schema: StateSchema, run: Run, fact: Completed) -> Run:
-    thread_id, values, status, run_id, before, step, node, _, visit, stage, ran, _, *rest = run
-    status = advance(status, Move.COMPLETE)
-    return Run(thread_id, values, status, run_id, before + 1, step, node, (), visit, stage, ran, NOTHING, *rest)
+    thread_id, values, status, run_id, before, step, node, _, visit, stage, ran, _, edition, begun, past = run
+    where = (run_id, before + 1, step, node, (), visit, stage, ran)
+    after: Run = quick_tuple(
+        Run, (thread_id, values, advance(status, Move.COMPLETE), *where, NOTHING, edition, begun, past)
+    )
+    return after
 
 
 def _failed(schema: StateSchema, run: Run, fact: Failed) -> Run:
