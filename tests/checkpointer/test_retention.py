@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from taf.checkpointer import journal as journal_room
 from taf.checkpointer import retention
-from taf.checkpointer.base import Cut, Snapshot, ThreadKey
+from taf.checkpointer.base import Cut, Record, Snapshot, ThreadKey
 from taf.checkpointer.journal import Journal
 from taf.checkpointer.memory import InMemoryCheckpointer
 from taf.checkpointer.past import IN_BETWEEN, Moment, past, whole
@@ -67,7 +67,7 @@ def test_pruned_anywhere_a_thread_reads_and_goes_on_as_it_was(
         await written(journal, before)
         as_at_rest(store)
         told = await outlines(journal_of(store))
-        kinds = [record.kind for record in store._threads[ThreadKey("", "t")].records]
+        kinds = [record.kind for record in map(Record._make, store._threads[ThreadKey("", "t")].records)]
 
         done = await shorten(journal, "t", Keep(keep, None))
 

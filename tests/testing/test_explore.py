@@ -11,7 +11,7 @@ import pytest
 
 from taf import AgentState, Command, ConfigError, InMemoryCheckpointer, SqliteCheckpointer, StateGraph, interrupt, task
 from taf.checkpointer import BaseCheckpointer
-from taf.checkpointer.base import ThreadKey
+from taf.checkpointer.base import Record, ThreadKey
 from taf.testing import (
     LEAVE_OPEN,
     BrokenInvariantError,
@@ -196,7 +196,7 @@ class Forgetful(InMemoryCheckpointer):
         thread = self._threads.get(key)
         if thread is not None and thread.epoch == epoch and thread.records:
             thread.records.pop()
-            thread.head = thread.records[-1].sequence if thread.records else 0
+            thread.head = Record._make(thread.records[-1]).sequence if thread.records else 0
         super().abandon(key, epoch)
 
 
