@@ -137,7 +137,8 @@ class ActiveRun:
     @property
     def is_waiting(self) -> bool:
         """True while its message waits for its turn."""
-        return self.turn is not None and self.turn.is_waiting
+        has_begun = self.engine.has_thread and not self.engine.is_at_rest
+        return self.turn is not None and self.turn.is_waiting and not has_begun
 
     @property
     def is_lost(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, Self
@@ -30,6 +30,7 @@ from taf.graph.subgraph import delete_inner
 from taf.graph.submission import Submission
 from taf.graph.turn import OnBehalf, OnReceipt, Turn
 from taf.publisher.base import PublisherLike
+from taf.publisher.bus import Listening
 from taf.state.interrupts import InterruptRecord
 
 Config = Mapping[str, Any]
@@ -294,8 +295,8 @@ class AsyncGraph:
         journal, listing = self.runtime.journal, read_listing(status, graph, since, before, newest_first)
         return await journal.store.threads(journal.tenant, listing, after=after, limit=limit)
 
-    def listen(self, publisher: PublisherLike) -> Callable[[], None]:
-        """Have one more publisher told of what runs here from now on, until the returned function is called."""
+    def listen(self, publisher: PublisherLike) -> Listening:
+        """Have one more publisher told of what runs here from now on, until the answer is called."""
         self._require_open()
         return self.runtime.bus.attach(publisher)
 

@@ -16,6 +16,9 @@ from taf.state.run import Run
 from taf.state.schema import StateSchema, Values
 from taf.state.superseded import Superseded
 
+DROPPED = "stopped, and what it left dropped"
+"""The reason of a stop that leaves nothing to the run that comes next."""
+
 
 class Handover:
     """Reads in the journal what a run did and left. ``keep``: how many of such a thread keeps."""
@@ -25,7 +28,9 @@ class Handover:
 
     async def facts(self, run: Run, run_id: str, *, is_undone: bool) -> list[Fact]:
         """Return what precedes the run of that id, for one that was cut short: what it leaves, or leaves undone."""
-        found: list[Fact] = [] if not self._keep else [HandedOver(await self._left(run, run_id), self._keep)]
+        found: list[Fact] = []
+        if self._keep and run.details.reason != DROPPED:
+            found.append(HandedOver(await self._left(run, run_id), self._keep))
         if is_undone and run.begun:
             found.append(RolledBack(run.run_id, run.begun - 1, await self._undoing(run)))
         return found

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Coroutine, Iterable, Sequence
 
 from taf.errors import ConfigError
 from taf.events import Event
@@ -45,18 +45,18 @@ class Bus:
         """How many events stuck publishers did not get, counted once for each of them."""
         return sum(outlet.buffer.dropped for outlet in self._outlets)
 
-    def attach(self, found: PublisherLike) -> Callable[[], None]:
-        """Bring events to one more publisher from now on, until the returned function is called; it is not closed then.
+    def attach(self, found: PublisherLike) -> Listening:
+        """Bring events to one more publisher from now on, until it is called off; it is not closed then.
 
         A run under way may not tell it anything: what a run tells is decided when it begins.
         """
         outlet = Outlet(as_publisher(found), self._buffer_size, self._patience_seconds)
         self._outlets = [*self._outlets, outlet]  # a new list: others may be going over the old one
+        return Listening(self, outlet)
 
-        def detach() -> None:
-            self._outlets = [one for one in self._outlets if one is not outlet]
-
-        return detach
+    def detach(self, outlet: Outlet) -> None:
+        """Bring it nothing more, beside what is buffered for it."""
+        self._outlets = [one for one in self._outlets if one is not outlet]
 
     def publish(self, events: Sequence[Event]) -> bool:
         """Hand over events, waiting for nothing. False: await ``room()`` before publishing more.
@@ -100,6 +100,21 @@ class Bus:
         await _together([outlet.drain() for outlet in self._outlets])
         for outlet in self._outlets:
             await outlet.end()
+
+
+class Listening:
+    """A publisher that came later. Called, it is told nothing more."""
+
+    def __init__(self, bus: Bus, outlet: Outlet) -> None:
+        self._bus, self._outlet = bus, outlet
+
+    def __call__(self) -> None:
+        self._bus.detach(self._outlet)
+
+    async def settle(self, seconds: float = 0.1) -> None:
+        """Wait until it has got what was told so far, at most until the oldest of it is so old."""
+        if self._outlet.buffer.pending:
+            await self._outlet.settle(seconds)
 
 
 async def _together(waits: list[Coroutine[object, object, None]]) -> None:

@@ -47,6 +47,17 @@ async def test_what_was_published_before_it_left_is_still_delivered():
     assert slow.got == numbers(10)
 
 
+async def test_who_is_attached_can_be_waited_for():
+    quick = CollectingPublisher()
+    bus = Bus([], settle_seconds=0)
+    listening = bus.attach(quick)
+    await listening.settle()
+    bus.publish(make_events(5))
+    await listening.settle()
+
+    assert [event.sequence for event in quick.events] == numbers(5)
+
+
 async def test_a_listener_of_an_app_hears_of_its_runs_and_their_partials():
     async def write(state: AgentState) -> Message:
         emit("half")
