@@ -16,6 +16,7 @@ BENCH_PARTS := long_thread storage import_time step encryption
 
 help:
 	@echo "make demo      run the approval example in a fresh environment"
+	@echo "make demo-travel  four scenes with a travel agent that is interrupted"
 	@echo "make test      run the tests on every Python found (ARGS=... goes to pytest)"
 	@echo "make test-one  run the tests on the first Python found"
 	@echo "make test-e2e  run the tests with other programs (pgbouncer, ACP clients), which it installs, and on disks that are really full"
@@ -57,6 +58,9 @@ help:
 demo: .venv/.installed
 	@mkdir -p .demo
 	.venv/bin/python examples/approval_workflow.py --db .demo/approval.db
+
+demo-travel: .venv/.installed
+	.venv/bin/python -m examples.travel
 
 # $(1): the paths of the interpreters, one a line. All are run, one after another, even when one fails. The first one
 # plays every random round and tries every case, each further one a share of them (tests/rounds.py).

@@ -53,7 +53,7 @@ def test_the_readme_shows_the_quick_start_and_no_other_python() -> None:
 
 def test_every_section_is_shown_somewhere() -> None:
     shown = {found for page in PAGES for found in REFERENCE.findall(page.read_text(encoding="utf-8"))}
-    files = [*SNIPPETS, *sorted((ROOT / "examples").glob("*.py"))]
+    files = [*SNIPPETS, *sorted((ROOT / "examples").rglob("*.py"))]
     there = {(name(path), section) for path in files for section in re.findall(r"\[start:(\w+)\]", text(name(path)))}
 
     assert there == shown
