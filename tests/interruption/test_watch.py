@@ -129,3 +129,21 @@ async def test_a_follower_leaves_nothing_behind() -> None:
             await asyncio.wait([following])
         await until(lambda: len(asyncio.all_tasks()) == 1)
         assert manager.interruptions.feed._followers == {}
+
+
+async def test_the_context_of_an_interrupted_task_costs_one_load_of_the_thread() -> None:
+    clerk, loads = Clerk(), list[object]()
+    async with asyncio.timeout(10), clerk.compile() as app, AgentManager(app) as manager:
+        for text in ("one", "two", "three"):
+            await manager.handle_user_message("u", text)
+            await clerk.until_at(text)
+        original = app.checkpointer.load
+
+        async def counted(key: object, known: object = None) -> object:
+            loads.append(key)
+            return await original(key, known)  # type: ignore[arg-type]
+
+        app.checkpointer.load = counted  # type: ignore[method-assign, assignment]
+        contexts = await manager.interruptions.previous_contexts("u")
+        assert [one["previous_query"] for one in contexts] == ["one", "two"]
+        assert len(loads) == 1
