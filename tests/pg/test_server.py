@@ -87,9 +87,10 @@ async def test_a_stopped_server_refuses_and_can_be_started(own_postgres: Postgre
     assert await value(own_postgres.dsn(), "SELECT 1") == 1
 
 
-async def test_fsync_is_on_when_asked_for_and_only_then(own_postgres: PostgresServer) -> None:
-    assert await value(own_postgres.dsn(), "SHOW fsync") == "off"
-    assert await value(own_postgres.dsn(), "SHOW synchronous_commit") == "on"
+async def test_fsync_is_on_when_asked_for_and_only_then() -> None:
+    with running_postgres() as fast:
+        assert await value(fast.dsn(), "SHOW fsync") == "off"
+        assert await value(fast.dsn(), "SHOW synchronous_commit") == "on"
     with running_postgres(fsync=True) as durable:
         assert await value(durable.dsn(), "SHOW fsync") == "on"
         assert await value(durable.dsn(), "SHOW full_page_writes") == "on"
