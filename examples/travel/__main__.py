@@ -15,13 +15,16 @@ Scene = Callable[["Stage"], Awaitable[None]]
 class Stage:
     """One user in front of the agent, and what is to be seen of it."""
 
-    def __init__(self, manager: AgentManager, user_id: str, pace: float) -> None:
-        self.manager, self.user_id, self.pace = manager, user_id, pace
-        self._shown = ""
+    def __init__(self, manager: AgentManager, user_id: str) -> None:
+        self.manager, self.user_id = manager, user_id
+        self._shown, self._news, self._found = "", asyncio.Event(), ("", 0)
 
     def show(self, task: TaskContext) -> None:
         """Print how a task stands, when that is something new."""
         counts = {name: len(found) for shown in task.partial_results.values() for name, found in shown.items()}
+        kinds = ["flights", "hotels"] if task.intent == "both" else [f"{task.intent}s"]
+        self._found = task.query, min(counts.get(kind, 0) for kind in kinds)
+        self._news.set()
         found = ", ".join(
             f"{count} {name}" for name, count in counts.items() if name in ("flights", "hotels") and count
         )
@@ -30,11 +33,13 @@ class Stage:
             self._shown = line
             print(line)
 
-    async def say(self, text: str, seconds: float = 0.0) -> str:
-        """Send a message, and let the agent work on it for a while."""
+    async def say(self, text: str, offers: int = 0) -> str:
+        """Send a message, and wait until so many offers of each kind are found."""
         print(f"👤 {text}")
         task_id = await self.manager.handle_user_message(self.user_id, text)
-        await asyncio.sleep(seconds)
+        while offers and not (self._found[0] == text and self._found[1] >= offers):
+            self._news.clear()
+            await self._news.wait()
         return task_id
 
     async def until_done(self, task_id: str) -> None:
@@ -45,26 +50,26 @@ class Stage:
 
 async def basic(stage: Stage) -> None:
     """1. A message in the middle of a flight search"""
-    await stage.say("Find flights to Tokyo", 2.5 * stage.pace)
+    await stage.say("Find flights to Tokyo", offers=2)
     await stage.until_done(await stage.say("Find hotels in Paris"))
 
 
 async def rapid(stage: Stage) -> None:
     """2. A user who cannot decide"""
     for place in ("Rome", "Oslo", "Lima"):
-        await stage.say(f"Find flights to {place}", 0.5 * stage.pace)
+        await stage.say(f"Find flights to {place}", offers=1)
     await stage.until_done(await stage.say("Find flights to Cairo"))
 
 
 async def transfer(stage: Stage) -> None:
     """3. The second message builds on the first one"""
-    await stage.say("Find flights to Tokyo", 2.5 * stage.pace)
+    await stage.say("Find flights to Tokyo", offers=2)
     await stage.until_done(await stage.say("And a hotel, please"))
 
 
 async def several(stage: Stage) -> None:
     """4. Two agents at work are interrupted at once"""
-    await stage.say("Find flights and hotels in Tokyo", 2.5 * stage.pace)
+    await stage.say("Find flights and hotels in Tokyo", offers=2)
     await stage.until_done(await stage.say("Only flights to Tokyo, please"))
 
 
@@ -76,7 +81,7 @@ async def play(scenes: Sequence[Scene], pace: float) -> None:
     async with build(pace=pace) as app, AgentManager(app) as manager:
         for scene in scenes:
             print(f"\n{scene.__doc__}")
-            stage = Stage(manager, scene.__name__, pace)
+            stage = Stage(manager, scene.__name__)
             await manager.register_status_callback(stage.user_id, stage.show)
             await scene(stage)
             await manager.unregister_status_callback(stage.user_id, stage.show)
