@@ -274,6 +274,10 @@ class Ledger:
 
     def take(self, taken: Taken) -> None:
         """Let messages be gone with what is staged."""
+        before = self._taken
+        if before is not None:
+            amendments = before.amendments if taken.amendments is None else taken.amendments
+            taken = Taken((*before.ids, *taken.ids), amendments)
         self._taken = taken
 
     async def save(self, *, release: bool = False, telling: bool = True) -> Sequence[Signal]:

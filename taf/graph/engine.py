@@ -135,10 +135,11 @@ class Engine(Serving):
 
     def _look_at(self, messages: Sequence[Posted]) -> None:
         """Take note of what waited besides the message that is taken now: nobody says it again."""
-        first = first_of([one for one in messages if one.run_id != self.config.run_id])
+        others = [one for one in messages if one.run_id != self.config.run_id]
+        first = first_of(others)
         if first is not None and first.kind in URGENT:
             self.make_room(first.run_id)
-        self.has_mail = any(one.kind == "steer" for one in messages)
+        self.has_mail = any(one.kind == "steer" for one in others)
 
     def _untaken(self, ledger: Ledger) -> NothingToResumeError | None:
         """Return what to tell the one whose answer was stopped before it was taken, when nothing shows it."""

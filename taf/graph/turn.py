@@ -142,7 +142,7 @@ class Turn:
         self._message = Posted(self._strategy, config.run_id, at, body)
         self._loop, self._news = asyncio.get_running_loop(), asyncio.Event()
         self._active_run: str | None = None
-        self._head = 0
+        self._head = self._ahead = 0
         self._is_leaving = self._withdraws = False
         self._free_since: float | None = None
         self.is_waiting = True
@@ -199,6 +199,7 @@ class Turn:
 
         ``may_begin``: the thread was at rest, so those before may go on though a stop held them up.
         """
+        is_quiet = may_begin
         while True:
             self._news.clear()
             mail = await self._store.mail(self._key)
@@ -207,15 +208,17 @@ class Turn:
             if place is None:
                 return await self._taken_elsewhere(flight)
             self._tell(_OUTCOMES[self._strategy], place)
-            stored = await self._store.load(self._key)
+            self._ahead = place
             if self._is_leaving:
                 await self._left()
-            elif self._is_free(stored, waiting[0], may_begin):
-                run, may_begin = await self._step_forward(flight, waiting[0], stored, may_begin), False
-                if run is not None:
-                    return run
-                continue
-            await self._until_news(POLL_SECONDS)
+            elif place == 0 or is_quiet:  # otherwise it is for others to begin, as long as anything happens
+                stored = await self._store.load(self._key)
+                if self._is_free(stored, waiting[0], may_begin):
+                    run, may_begin = await self._step_forward(flight, waiting[0], stored, may_begin), False
+                    if run is not None:
+                        return run
+                    continue
+            is_quiet = not await self._until_news(POLL_SECONDS * (1 + place / 8))
 
     def _is_free(self, stored: Stored | None, first: Posted, may_begin: bool) -> bool:
         """Say whether the next message may begin."""
@@ -250,9 +253,11 @@ class Turn:
         self._free_since = None if is_enough else self._free_since
         return is_enough
 
-    async def _until_news(self, seconds: float) -> None:
+    async def _until_news(self, seconds: float) -> bool:
+        """Wait for word that concerns this message. Return False when none came in time."""
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._news.wait(), seconds)
+            return await asyncio.wait_for(self._news.wait(), seconds)
+        return False
 
     async def _taken_elsewhere(self, flight: Flight) -> Run:
         """Follow the message into the run that took it. Raise ``QueueWithdrawnError`` when none did."""
@@ -277,7 +282,13 @@ class Turn:
             raise QueueWithdrawnError(self._config.thread_id, self._config.run_id)
 
     def _on_change(self, change: Change) -> None:
-        is_at_rest = change.status != ExecutionStatus.RUNNING.value
-        if is_at_rest or change.run_id == self._config.run_id:
+        is_own = change.run_id == self._config.run_id
+        if is_own or change.status != ExecutionStatus.RUNNING.value:
             with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-                self._loop.call_soon_threadsafe(self._news.set)
+                self._loop.call_soon_threadsafe(self._note, is_own)
+
+    def _note(self, is_own: bool) -> None:
+        """Count the turns of others: a message far behind need not look each time."""
+        self._ahead -= 1
+        if is_own or self._ahead <= 0:
+            self._news.set()

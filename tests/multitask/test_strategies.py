@@ -174,6 +174,8 @@ async def test_a_steering_message_that_came_too_late_begins_a_run(store: BaseChe
         assert texts(await first) == ["one", "answer to one"]
         result = await second
         assert (result.run_id, texts(result)) == ("r2", ["one", "answer to one", "two", "answer to two"])
+        kinds = [event.event_type async for event in app.aevents(CONFIG, run_id="r2")]
+        assert "steered" not in kinds, "the message that a run began with does not come in once more"
 
 
 @pytest.mark.parametrize("strategy", QUEUING)

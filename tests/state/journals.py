@@ -272,7 +272,7 @@ def following(draw: st.DrawFn, run: Run) -> Fact:
     """Return a fact that may come next."""
     moves = [move for move in TRANSITIONS[run.status] if move is not Move.ANSWER or run.details.interrupts]
     move = draw(st.sampled_from([*moves, Move.PROGRESS, Move.PROGRESS] if Move.PROGRESS in moves else moves))
-    if draw(_choice) == 0:
+    if run.sequence and draw(_choice) == 0:
         return draw(_handed_over)
     if move is Move.PROGRESS:
         return _step(draw, run)
