@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import importlib
 import json
+import signal
 import sys
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -103,14 +106,22 @@ def _serve_acp(parsed: argparse.Namespace) -> int:
     except ImportError as error:
         raise UsageError(f"taf.acp could not be loaded, pip install 'taf-graph[acp]' brings it: {error}") from error
     channel = Channel()  # before the graph is loaded, as its module may print
-    app = load_app(parsed.graph)
+    agent_of = partial(GraphAgent, name=parsed.name, deadline=parsed.deadline)
 
-    async def run() -> None:
-        agent = GraphAgent(app, name=parsed.name, deadline=parsed.deadline)
+    async def run(app: CompiledGraph) -> None:
         async with app.checkpointer, app:
-            await serve(agent, channel)
+            serving = asyncio.ensure_future(serve(agent_of(app), channel))
+            with contextlib.suppress(NotImplementedError):  # not on every system
+                asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, serving.cancel)
+            with contextlib.suppress(asyncio.CancelledError):  # told to end: what runs is stopped, on record
+                await serving
 
-    asyncio.run(run())
+    try:
+        asyncio.run(run(load_app(parsed.graph)))
+    except ValueError as error:
+        raise UsageError(f"stdin and stdout have to be pipes: {error}") from error
+    except KeyboardInterrupt:
+        return 130
     return 0
 
 

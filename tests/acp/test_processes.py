@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from taf import AgentState, SqliteCheckpointer, StateGraph
-from tests.acp.client import another_process, pending, records
+from tests.acp.client import ROOT, TAF, another_process, pending, records
 
 
 async def test_what_a_node_prints_does_not_come_between_the_lines(place: Path) -> None:
@@ -81,6 +82,19 @@ async def test_a_run_in_another_process_is_superseded(place: Path) -> None:
         assert there.client.text().endswith("new0 new1 new2 ")
 
 
+async def test_an_agent_that_is_told_to_end_stops_what_runs(place: Path) -> None:
+    async with another_process("talking", place) as talk:
+        session = await talk.new()
+        lost = asyncio.create_task(talk.prompt(session, "word 500"))
+        await talk.client.until(lambda: "word3" in talk.client.text())
+        assert talk.process is not None
+        talk.process.terminate()
+        assert await talk.process.wait() == 0
+        with pytest.raises(ConnectionError):
+            await lost
+    assert await status(place, session) == "stopped"
+
+
 async def test_a_client_that_goes_away_stops_what_runs(place: Path) -> None:
     async with another_process("talking", place) as talk:
         session = await talk.new()
@@ -89,6 +103,36 @@ async def test_a_client_that_goes_away_stops_what_runs(place: Path) -> None:
     with pytest.raises(ConnectionError):
         await lost
     assert talk.process.returncode == 0
+    assert await status(place, session) == "stopped"
+
+
+async def status(place: Path, session: str) -> str:
+    """How a thread stands in the store."""
     async with SqliteCheckpointer(place) as store:
         app = StateGraph(AgentState).add_node("talk", lambda state: None).compile(checkpointer=store)
-        assert (await app.aget_state({"thread_id": session})).status == "stopped"
+        return (await app.aget_state({"thread_id": session})).status
+
+
+@pytest.mark.parametrize(
+    ("graph", "why"),
+    [
+        ("tests.acp.graphs:nothing", "has no attribute"),
+        ("tests.acp.graphs", "write module:name"),
+        ("tests.acp.graphs:talking", "stdin and stdout have to be pipes"),
+    ],
+)
+def test_a_wrong_call_says_what_is_wrong(place: Path, graph: str, why: str) -> None:
+    with Path(__file__).open() as no_pipe:
+        ended = subprocess.run(
+            [TAF, "acp", graph],
+            stdin=no_pipe,
+            capture_output=True,
+            text=True,
+            cwd=ROOT,
+            env={"TAF_ACP_DB": str(place)},
+            timeout=60,
+            check=False,
+        )
+
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert why in ended.stderr
