@@ -32,7 +32,7 @@ class Session:
             displaced.displace()
             self._was_cut_short = True
         turn = self._turn = Turn(app, desk, Prompt(given, text, {"cwd": self.cwd}, by), displaced)
-        turn.begin(before, supersedes=self._was_cut_short)
+        turn.begin(supersedes=self._was_cut_short)
         self._was_cut_short = False
         return turn
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple, TypeAlias
 
@@ -19,7 +20,9 @@ from taf.errors import (
     InvalidAnswerError,
     InvalidInputError,
     RecursionLimitError,
+    TafError,
     ThreadBusyError,
+    ThreadPausedError,
     UnknownThreadError,
 )
 from taf.events import Event, EventType
@@ -29,15 +32,13 @@ from taf.graph.config import read_config
 from taf.graph.deciding import approve_breakpoints
 from taf.graph.intake import Answer, Call, Invoke, WhilePaused
 from taf.graph.result import RunResult
-from taf.graph.runtime import CallOptions
+from taf.graph.runtime import AS_COMPILED, CallOptions
 from taf.state.execution import ExecutionStatus
 from taf.state.interrupts import Approve, InterruptRecord, Reject, Respond
 from taf.state.run import Run
 
 StopReason: TypeAlias = Literal["end_turn", "cancelled", "max_turn_requests"]
 
-BUSY_ATTEMPTS = 20
-"""How often a thread that runs elsewhere is stopped before a prompt gives up."""
 MAX_QUESTIONS = 1000
 """How many questions one turn asks, so that a graph that asks in a circle comes to an end."""
 
@@ -81,33 +82,38 @@ class Turn:
         """True once nothing more is to be told."""
         return self._over.done()
 
-    def begin(self, before: Turn | None, *, supersedes: bool) -> None:
-        """Begin, in a task of its own, as soon as the turn before has left the thread."""
-        self.task = asyncio.get_running_loop().create_task(self._play(before, supersedes))
+    def begin(self, *, supersedes: bool) -> None:
+        """Begin, in a task of its own. ``supersedes``: this has priority over a question that is open."""
+        self.task = asyncio.get_running_loop().create_task(self._play(supersedes))
 
     def displace(self) -> None:
-        """Leave the thread to a newer prompt, which answers this one when it is answered itself."""
+        """Say no more: a newer prompt has come, whose run stops this one's, and which answers this one with itself."""
         self._has_heir = True
-        self._hush("superseded by a new prompt")
+        self._hush()
 
     def cancel(self) -> None:
-        """Answer at once, and let what runs unwind."""
+        """Answer at once, and let what runs unwind. A question that is open stays open."""
         self.answer("cancelled")
-        self._hush("cancelled by the client")
+        for turn in self._line():
+            if turn._active is not None:
+                turn._active.request_stop("cancelled by the client")
 
-    def _hush(self, reason: str) -> None:
-        """Say no more, and stop what runs. A question that is open stays open."""
+    def _line(self) -> Iterator[Turn]:
+        """Yield this turn, and those in whose place it came."""
+        turn: Turn | None = self
+        while turn is not None:
+            yield turn
+            turn = turn._displaced
+
+    def _hush(self) -> None:
         if not self._over.done():
             self._over.set_result(None)
-        if self._active is not None:
-            self._active.request_stop(reason)
 
     def answer(self, answer: StopReason | Exception) -> None:
         """Answer the prompt, and before it those in whose place it came."""
         if self._displaced is not None:
             self._displaced.answer("cancelled")
-        if not self._over.done():
-            self._over.set_result(None)
+        self._hush()
         if self.answered.done():
             return
         if isinstance(answer, Exception):
@@ -117,19 +123,17 @@ class Turn:
 
     # -- the turn ----------------------------------------------------------------------------------
 
-    async def _play(self, before: Turn | None, supersedes: bool) -> None:
+    async def _play(self, supersedes: bool) -> None:
         answer: StopReason | Exception = "cancelled"
         try:
-            if before is not None and before.task is not None:
-                await asyncio.wait({before.task})  # its nodes may still unwind
             answer = await self._outcome(supersedes)
             if not self.is_over:
                 await self._desk.settle()
         finally:
             if not self._has_heir:
                 self.answer(answer)
-            self._hush("the turn is over")
             if self._active is not None:
+                self._active.request_stop("the turn is over")  # when this is cancelled, or the client is gone
                 await self._active.until_landed()
 
     async def _outcome(self, supersedes: bool) -> StopReason | Exception:
@@ -143,9 +147,17 @@ class Turn:
             return as_seen(error)
 
     async def _to_its_end(self, supersedes: bool) -> StopReason:
+        for _ in range(MAX_QUESTIONS):
+            with contextlib.suppress(ThreadPausedError):  # it paused since it was looked at
+                return await self._from_here(supersedes)
+        return "max_turn_requests"
+
+    async def _from_here(self, supersedes: bool) -> StopReason:
         paused, text = await self._paused(), self._prompt.text
-        if not paused or self._means_an_answer(paused):
-            return await self._begin_anew()
+        if paused and self._means_an_answer(paused):
+            return await self._begin_anew("resume")
+        if not paused:  # never "resume": a message would approve what comes up just now
+            return await self._begin_anew("supersede" if supersedes else "reject")
         if supersedes or any(is_expired(record) for record in paused):
             for record in paused:
                 await self._tell(closed(record, "failed", "withdrawn: a new message takes priority"))
@@ -157,10 +169,12 @@ class Turn:
         if reason is not None:
             await self._say("Your message was not taken, since a question is open.")
             return reason
-        return await self._begin_anew()
+        return await self._begin_anew("reject")
 
-    async def _begin_anew(self, while_paused: WhilePaused = "resume") -> StopReason:
-        return await self._from(await self._run(Invoke(self._prompt.input), while_paused))
+    async def _begin_anew(self, while_paused: WhilePaused) -> StopReason:
+        """Begin a run on the prompt. One that is active on the thread, here or elsewhere, is superseded."""
+        options = CallOptions(while_paused, "interrupt")
+        return await self._from(await self._run(Invoke(self._prompt.input), options))
 
     def _means_an_answer(self, paused: Sequence[InterruptRecord]) -> bool:
         """Say whether the graph itself reads from a message what is to be done at its breakpoints."""
@@ -211,7 +225,7 @@ class Turn:
         """Go on with a decision; None when the question does not take it, and is open as before."""
         try:
             result = await self._run(Answer(decision, self._prompt.by, record.id))
-        except AlreadyAnsweredError:
+        except (AlreadyAnsweredError, ThreadBusyError):
             return await self._join()
         except (InvalidAnswerError, InterruptExpiredError) as error:
             await self._say(str(error))
@@ -238,21 +252,12 @@ class Turn:
 
     # -- runs --------------------------------------------------------------------------------------
 
-    async def _run(self, call: Call, while_paused: WhilePaused | None = None) -> RunResult:
-        """Run the thread until it rests, and tell of it meanwhile. A run elsewhere is stopped first."""
-        for _ in range(BUSY_ATTEMPTS):
-            try:
-                return await self._fly(call, while_paused)
-            except ThreadBusyError:
-                await self._app.astop(self._thread, "superseded by a new prompt")
-        return await self._fly(call, while_paused)
-
-    async def _fly(self, call: Call, while_paused: WhilePaused | None) -> RunResult:
+    async def _run(self, call: Call, options: CallOptions = AS_COMPILED) -> RunResult:
+        """Run the thread until it rests, and tell of it meanwhile."""
         if self.is_over:
             raise _NoMoreToDo
         told: asyncio.Queue[tuple[Sequence[Event], Run] | None] = asyncio.Queue()
         config = read_config({**self._prompt.config, **self._thread})
-        options = CallOptions(while_paused)
         active = self._active = self._app.launch(
             call, config, reader=lambda events, run: told.put_nowait((events, run)), options=options
         )
@@ -260,7 +265,12 @@ class Turn:
         while (news := await told.get()) is not None:
             self._sequence = max(self._sequence, *(event.sequence for event in news[0]))
             await self._tell(*self._narrator.live(*news))
-        run = await active.result()
+        try:
+            run = await active.result()
+        except TafError:
+            if not self.is_over:
+                raise
+            raise _NoMoreToDo from None
         assert run is not None  # the thread is made where it is missing
         if self.is_over:
             raise _NoMoreToDo

@@ -255,8 +255,10 @@ class Turn:
 
     async def _until_news(self, seconds: float) -> bool:
         """Wait for word that concerns this message. Return False when none came in time."""
+        # Not wait_for: before Python 3.12 it forgets a cancellation that comes together with what it waits for.
         with contextlib.suppress(TimeoutError):
-            return await asyncio.wait_for(self._news.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                return await self._news.wait()
         return False
 
     async def _taken_elsewhere(self, flight: Flight) -> Run:

@@ -8,7 +8,17 @@ from typing import Literal
 
 from pydantic import BaseModel
 
-from taf import AgentState, CompiledGraph, Message, RetryPolicy, SqliteCheckpointer, StateGraph, emit, interrupt
+from taf import (
+    AgentState,
+    CompiledGraph,
+    Context,
+    Message,
+    RetryPolicy,
+    SqliteCheckpointer,
+    StateGraph,
+    emit,
+    interrupt,
+)
 
 PACE = float(os.environ.get("TAF_ACP_PACE", "0.02"))
 
@@ -132,3 +142,17 @@ async def remember(state: AgentState) -> Message:
 
 def remembering() -> CompiledGraph:
     return StateGraph().add_node(remember).compile(checkpointer=store(), name="remembering")
+
+
+async def aware(state: AgentState, ctx: Context) -> Message:
+    """Know what was left undone."""
+    if not ctx.superseded:
+        emit("half")
+        await asyncio.sleep(60)
+    left = ctx.superseded[-1]
+    asked = left.input["context"][-1].text()
+    return Message.text_message(f"Instead of {asked!r}: {left.partial_results}", role="assistant")
+
+
+def knowing() -> CompiledGraph:
+    return StateGraph().add_node(aware).compile(checkpointer=store(), name="knowing")

@@ -258,6 +258,17 @@ async def test_a_second_prompt_supersedes_the_first_without_mixing_their_words(p
         assert words[-5:] == [f"new{n}" for n in range(5)]
 
 
+async def test_the_run_that_takes_over_knows_what_the_other_one_left(place: Path) -> None:
+    async with talking_to("knowing", place) as talk:
+        session = await talk.new()
+        first = asyncio.create_task(talk.prompt(session, "a long story"))
+        await talk.client.until(lambda: talk.client.text() == "half")
+        assert await talk.prompt(session, "a short one") == "end_turn"
+
+        assert await first == "cancelled"
+        assert talk.client.text().endswith("Instead of 'a long story': {'aware': 'half'}")
+
+
 async def test_of_many_prompts_at_once_the_last_one_answers(place: Path) -> None:
     async with talking_to("talking", place) as talk:
         session = await talk.new()
