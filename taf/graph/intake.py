@@ -151,7 +151,7 @@ class Intake:
         goes_on = (ExecutionStatus.STOPPED, ExecutionStatus.ERROR, ExecutionStatus.RUNNING)
         if run.status in goes_on and is_empty(given):
             return [Resumed(run_id)]
-        if run.status is ExecutionStatus.RUNNING and call.strategy:  # its owner died
+        if run.status is ExecutionStatus.RUNNING:  # its owner died
             return await self._in_place_of(run, call, run_id)
         return await self._begun(run, given, run_id, is_undone=call.strategy == "rollback")
 
