@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import Any
 
@@ -95,6 +96,31 @@ def fail(state: AgentState) -> None:
     raise ValueError("no")
 
 
+async def say_more(collected: CollectingPublisher) -> None:
+    """Send a message into a run, and one that undoes it."""
+    has_begun, may_go_on = asyncio.Event(), asyncio.Event()
+
+    async def wait(state: AgentState) -> None:
+        has_begun.set()
+        await may_go_on.wait()
+
+    app = StateGraph().add_node(wait).add_node("go", lambda state: None).compile(publisher=collected)
+    first = asyncio.create_task(app.ainvoke({"a": 1}, CONFIG))
+    await has_begun.wait()
+    await app.asubmit({"b": 1}, CONFIG, multitask_strategy="steer")
+    may_go_on.set()
+    await first
+    may_go_on.clear()
+    has_begun.clear()
+    second = asyncio.create_task(app.ainvoke({"c": 1}, CONFIG))
+    await has_begun.wait()
+    third = asyncio.create_task(app.ainvoke({"d": 1}, CONFIG, multitask_strategy="rollback"))
+    await second
+    may_go_on.set()
+    await third
+    await app.aclose()
+
+
 @pytest.fixture
 def told() -> dict[str, set[str]]:
     """The keys of the data of each type of event, from runs that produce them all."""
@@ -111,6 +137,7 @@ def told() -> dict[str, set[str]]:
             other.invoke(None, CONFIG)
     with StateGraph().add_node(fail).compile(publisher=collected) as app, pytest.raises(ValueError, match="no"):
         app.invoke()
+    asyncio.run(say_more(collected))
     return {event.event_type.value: set(event.data) for event in collected.events}
 
 
