@@ -158,9 +158,11 @@ class Turn:
                 if ledger is not None and not self._has_to_wait(ledger):
                     self.is_waiting = False
                     return await flight.new_engine().conduct(Invoke(self._given), ledger)
-                number = await self._store.post(self._key, self._message, notice_of(self._message))
-                if ledger is not None:
-                    await ledger.save(release=True)
+                try:
+                    number = await self._store.post(self._key, self._message, notice_of(self._message))
+                finally:
+                    if ledger is not None:
+                        await ledger.save(release=True)
                 if number is not None:
                     self._message = self._message._replace(id=number)
                     return await self._wait(flight, may_begin=ledger is not None)
