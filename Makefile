@@ -1,7 +1,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help bench bench-quick bench-parts demo test test-one test-e2e torture fuzz lint format types mypy pyright docs clean
+.PHONY: help bench bench-quick bench-parts bench-count demo test test-one test-e2e torture fuzz lint format types mypy pyright docs clean
 
 # Extra arguments for pytest: make test ARGS="-k stop -x"
 ARGS ?=
@@ -12,7 +12,7 @@ FUZZ_SECONDS ?= 600
 # Quiet twice: errors only.
 PIP_INSTALL := -m pip install -qq --disable-pip-version-check
 # The programs in benchmarks/ that measure taf alone.
-BENCH_PARTS := long_thread storage import_time step encryption
+BENCH_PARTS := long_thread storage import_time step encryption listeners sync_calls pauses
 
 help:
 	@echo "make demo      run the approval example in a fresh environment"
@@ -24,6 +24,7 @@ help:
 	@echo "make fuzz      fuzz the decoders by coverage, for FUZZ_SECONDS=600"
 	@echo "make bench     the same work on taf and its peers, side by side (20 minutes; ARGS=... goes to it)"
 	@echo "make bench-quick  a smoke test of that;  make bench-parts measures single things of taf"
+	@echo "make bench-count  instructions that a step and others take, against those in benchmarks/counts.json"
 	@echo "make lint      ruff: rules and format;  make format repairs"
 	@echo "make types     mypy and pyright, both strict"
 	@echo "make docs      build the documentation into site/"
@@ -114,6 +115,10 @@ bench-quick: bench
 
 bench-parts: .venvs/bench/.installed
 	for part in $(BENCH_PARTS); do .venvs/bench/bin/python benchmarks/$$part.py; done
+
+bench-count: .venv/.installed
+	@scripts/valgrind.sh
+	.venv/bin/python benchmarks/count.py $(ARGS)
 
 lint: .venv/.installed-dev
 	.venv/bin/ruff check .

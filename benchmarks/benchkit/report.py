@@ -217,15 +217,23 @@ class Report:
         return lines
 
     def targets(self) -> list[str]:
-        lines = ["| workload | store | goal | now | met |", "|---|---|---|---|---|"]
+        lines = ["| workload | store | goal | now | quartiles | met |", "|---|---|---|---|---|---|"]
         for t in TARGETS:
             now = self.measure(t)
             met = "" if now is None else ("yes" if now <= t.at_most else "NO")
-            lines.append(f"| {t.plan} | {t.store} | {t.words()} | {'' if now is None else number(now)} | {met} |")
+            found = [] if t.plan == "W7" or t.figure != "time" else self.times(t)
+            spread = f"{number(percentile(found, 0.25))} to {number(percentile(found, 0.75))}" if len(found) > 1 else ""
+            shown = "" if now is None else number(now)
+            lines.append(f"| {t.plan} | {t.store} | {t.words()} | {shown} | {spread} | {met} |")
         return lines
 
-    def measure(self, t: Target, system: str = "taf") -> float | None:
-        """Where ``system`` stands on one goal; None when a part of it was not measured."""
+    def times(self, t: Target) -> list[float]:
+        """The ratios of a goal about time, pass by pass."""
+        return self.ratios(t.plan, t.store, t.system, t.against, t.against_store)
+
+    def measure(self, t: Target) -> float | None:
+        """Where a system stands on one goal; None when a part of it was not measured."""
+        system = t.system
         if t.plan == "W7":
             rows = {r["name"]: r for r in self.data.get("footprint", [])}
             if system not in rows or t.against not in rows:
@@ -235,7 +243,7 @@ class Report:
             mine, theirs = (rows[n][t.figure] - rows["python"][t.figure] for n in (system, t.against))
             return mine / theirs
         if t.figure == "time":
-            found = self.ratios(t.plan, t.store, system, t.against, t.against_store)
+            found = self.times(t)
             return median(found) if found else None
         x = self.good(t.plan, t.store, system)
         if not x:

@@ -14,7 +14,7 @@ import os
 import sys
 import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +79,15 @@ class Sizes:
         return {"stored_bytes": file_bytes(self.store.sqlite_path)} if self.store.kind == "sqlite" else {}
 
 
+def run_loop() -> Callable[[Coroutine[Any, Any, None]], None]:
+    """Return what runs the event loop: ``BENCH_LOOP=uvloop`` says that it is to be that one."""
+    if os.environ.get("BENCH_LOOP") != "uvloop":
+        return asyncio.run
+    import uvloop
+
+    return uvloop.run
+
+
 async def serve(job: dict[str, Any], answer: Callable[[dict[str, Any]], None]) -> None:
     loop = asyncio.get_running_loop()
     commands = asyncio.StreamReader()
@@ -120,7 +129,7 @@ def main(argv: list[str]) -> None:
         pipe.flush()
 
     try:
-        asyncio.run(serve(job, answer))
+        run_loop()(serve(job, answer))
     except Unsupported as why:
         answer({"unsupported": str(why)})
     except BaseException as error:

@@ -99,7 +99,8 @@ class SqliteCheckpointer(BaseCheckpointer):
             held.extend(() if lease is None else [lease])
             return grant
 
-        return await self._writer.run(f'acquire thread "{key.thread}"', work, after, undo=undo)
+        # A power cut ends all owners of a machine, so the claims that it undoes are nobody's.
+        return await self._writer.run(f'acquire thread "{key.thread}"', work, after, undo=undo, is_synced=False)
 
     def _acquire(
         self, connection: sqlite3.Connection, key: ThreadKey, seconds: float, known: Known | None, create: bool

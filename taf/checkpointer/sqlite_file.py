@@ -23,7 +23,7 @@ class SqliteFile:
     """Where the database is, and what every connection to it has in common."""
 
     def __init__(self, path: str, synchronous: str, busy_timeout: float) -> None:
-        self.path, self._synchronous, self._busy_timeout = path, synchronous, busy_timeout
+        self.path, self.synchronous, self._busy_timeout = path, synchronous, busy_timeout
 
     def connect(self) -> sqlite3.Connection:
         """Open the file, making it and its folder when they are missing. Raise ``StoreUnavailableError``."""
@@ -43,7 +43,7 @@ class SqliteFile:
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
         self._use_wal(connection)
-        connection.execute(f"PRAGMA synchronous={self._synchronous}")
+        connection.execute(f"PRAGMA synchronous={self.synchronous}")
         connection.execute(f"PRAGMA wal_autocheckpoint={WAL_PAGES}")
         connection.execute(f"PRAGMA journal_size_limit={WAL_BYTES}")
         connection.execute("PRAGMA temp_store=MEMORY")

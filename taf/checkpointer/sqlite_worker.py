@@ -30,7 +30,7 @@ _DRIVER_ERRORS = (sqlite3.Error, OSError, UnicodeError, OverflowError)
 class Job(Outcome[T]):
     """What is to be done in a transaction, and what became of it."""
 
-    __slots__ = ("_after", "_undo", "work")
+    __slots__ = ("_after", "_undo", "is_synced", "work")
 
     def __init__(
         self,
@@ -39,9 +39,11 @@ class Job(Outcome[T]):
         after: Callable[[T], None] | None,
         loop: asyncio.AbstractEventLoop | None,
         undo: Callable[[], None] | None = None,
+        *,
+        is_synced: bool = True,
     ) -> None:
         super().__init__(what, loop, _DRIVER_ERRORS)
-        self.work, self._after, self._undo = work, after, undo
+        self.work, self._after, self._undo, self.is_synced = work, after, undo, is_synced
 
     def attempt(self, connection: sqlite3.Connection) -> None:
         """Do the work, in the worker."""
@@ -73,6 +75,7 @@ class Worker:
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._connection: sqlite3.Connection | None = None
+        self._is_synced = True
         self._is_closed = False
 
     async def run(
@@ -82,19 +85,21 @@ class Worker:
         after: Callable[[T], None] | None = None,
         *,
         undo: Callable[[], None] | None = None,
+        is_synced: bool = True,
     ) -> T:
         """Have work done in a transaction, ``after`` it what follows from its result, and return the result.
 
-        ``undo`` takes back, when it fails, what the work left in memory.
+        ``undo`` takes back, when it fails, what the work left in memory. ``is_synced=False``: it need not outlive a
+        power cut, and is on disk with the next that has to.
         """
-        job = Job(what, work, after, asyncio.get_running_loop(), undo)
+        job = Job(what, work, after, asyncio.get_running_loop(), undo, is_synced=is_synced)
         self._put(job)
         return await job.wait()
 
     def post(self, work: Work[None]) -> None:
         """Have work done without waiting for it, and without learning whether it succeeded."""
         with suppress(CheckpointerClosedError):
-            self._put(Job("", work, None, None))
+            self._put(Job("", work, None, None, is_synced=False))
 
     def _put(self, job: Job[Any]) -> None:
         # Under the lock, so that no job comes behind the end of the queue, where nobody would do it.
@@ -150,6 +155,7 @@ class Worker:
         connection = None
         try:
             connection = self._connection = self._connection or self._file.connect()
+            self._sync(connection, any([job.is_synced for job in batch]))
             connection.execute(self._begin)
             if len(batch) == 1:
                 batch[0].attempt(connection)
@@ -164,6 +170,13 @@ class Worker:
                     roll_back(connection)
         for job in batch:
             job.follow_up()
+
+    def _sync(self, connection: sqlite3.Connection, is_synced: bool) -> None:
+        """Have the next commit synced as the file is, or left to the next one that is."""
+        if is_synced is not self._is_synced:
+            level = self._file.synchronous if is_synced else "NORMAL"
+            connection.execute(f"PRAGMA synchronous={level}")
+            self._is_synced = is_synced
 
     def _do_together(self, connection: sqlite3.Connection, batch: Sequence[Job[Any]]) -> None:
         """Do jobs in one transaction: if one fails, all anew between savepoints, which cost as much as a small job."""
