@@ -347,6 +347,8 @@ class PlannerMachine(RuleBasedStateMachine):
             self.owed.discard((record.kind, record.node, record.reason))
             if record.kind is InterruptKind.BEFORE and not isinstance(answer, Reject):
                 self.let_in.add((visit, record.node))
+            if isinstance(answer, Reject) and answer.goto not in {task.key for task in self.run.frontier}:
+                self.let_in.discard((visit, str(answer.goto)))  # another task of that node than the one that was let in
             self.trail += ["edited"] * isinstance(answer, Edit)
         self.call(Answer(answer, "ann", record.id))
         assert record.id not in {left.id for left in self.run.details.interrupts}
