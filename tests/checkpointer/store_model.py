@@ -89,7 +89,7 @@ class Model:
         thread.snapshot = commit.snapshot or thread.snapshot
         for row in commit.interrupts:
             self.interrupt_rows[row.id] = (commit.key, row)
-        signals = [one for one in thread.signals if one[1] == commit.run_id]
+        signals = [one for one in thread.signals if one[1] in ("", commit.run_id)]
         if commit.is_release:
             self.release(holder)
         return signals
