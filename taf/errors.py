@@ -26,7 +26,6 @@ TafError
 │   │   └── AlreadyAnsweredError   also an AnswerError
 │   ├── UnknownThreadError
 │   ├── UnknownCheckpointError
-│   ├── UnknownRunError
 │   ├── QueueWithdrawnError        a message was taken back before its turn
 │   ├── StaleOwnerError
 │   └── GraphChangedError
@@ -263,14 +262,6 @@ class UnknownCheckpointError(ThreadError):
     def __init__(self, thread_id: str, checkpoint_id: str) -> None:
         self.thread_id, self.checkpoint_id = thread_id, checkpoint_id
         super().__init__(f'Thread "{thread_id}" has no checkpoint "{checkpoint_id}".')
-
-
-class UnknownRunError(ThreadError):
-    """The thread had no such run."""
-
-    def __init__(self, thread_id: str, run_id: str) -> None:
-        self.thread_id, self.run_id = thread_id, run_id
-        super().__init__(f'There was no run "{run_id}" on thread "{thread_id}".')
 
 
 class QueueWithdrawnError(ThreadError):

@@ -35,7 +35,6 @@ MADE: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
     "NothingToResumeError": (("t", "completed"), {}),
     "UnknownThreadError": (("t",), {}),
     "UnknownCheckpointError": (("t", "7"), {}),
-    "UnknownRunError": (("t", "r"), {}),
     "QueueWithdrawnError": (("t", "r"), {}),
     "StaleOwnerError": (("t", 3), {}),
     "GraphChangedError": (("t", "it is at node b", "Give it back."), {}),

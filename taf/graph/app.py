@@ -130,7 +130,8 @@ class AsyncGraph:
     async def ajoin(self, config: Config, run_id: str | None = None) -> RunResult:
         """Wait until the run, or whichever run is active, is over, and return how the thread stood then.
 
-        The run may be anywhere, also in the queue. Raise ``UnknownThreadError``, ``UnknownRunError``.
+        The run may be anywhere, also in the queue. For one that never came to its first record, that is how the thread
+        stands. Raise ``UnknownThreadError``.
         """
         thread_id = self._named(config).thread_id
         own = [one for one in self._flying if one.config.thread_id == thread_id]

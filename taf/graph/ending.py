@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from taf.checkpointer.journal import Journal
 from taf.checkpointer.past import past
-from taf.errors import UnknownRunError, UnknownThreadError
+from taf.errors import UnknownThreadError
 from taf.events import Event
 from taf.graph.telling import events_of
 from taf.graph.waiting import moves
@@ -41,7 +41,8 @@ async def followed(journal: Journal, thread_id: str, run_id: str, after: int, te
 async def ended(journal: Journal, thread_id: str, run_id: str) -> Run:
     """Wait until a run is over, or what it waits for; return the thread as it was then.
 
-    A run whose owner died is returned as it stands. Raise ``UnknownThreadError``, ``UnknownRunError``.
+    For a run whose owner died, or that never came to its first record, that is how the thread stands now. Raise
+    ``UnknownThreadError``.
     """
     key, sought = journal.key(thread_id), run_id
     async with aclosing(moves(journal.store, key)) as looks:
@@ -56,7 +57,7 @@ async def ended(journal: Journal, thread_id: str, run_id: str) -> Run:
             if run.run_id != sought:
                 sought = await run_that_took(journal, thread_id, run_id, 0) or ""
                 if not sought:
-                    raise UnknownRunError(thread_id, run_id)
+                    return run
                 if run.run_id != sought:
                     return await _last_of(journal, thread_id, sought)
             if not (stored.is_owned and run.status is ExecutionStatus.RUNNING):
@@ -66,13 +67,11 @@ async def ended(journal: Journal, thread_id: str, run_id: str) -> Run:
 
 async def _last_of(journal: Journal, thread_id: str, run_id: str) -> Run:
     """Return the thread as it was at the end of a run after which others came."""
-    last: Run | None = None
+    last = Run(thread_id)
     async with aclosing(past(journal, thread_id)) as moments:
         async for moment in moments:
             if moment.record.run_id == run_id and not isinstance(moment.fact, HandedOver | RolledBack):
                 last = moment.run
-    if last is None:
-        raise UnknownRunError(thread_id, run_id)
     return last
 
 

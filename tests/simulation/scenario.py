@@ -29,6 +29,9 @@ from tests.simulation.world import Line, Process, World
 LEASE_SECONDS = 2.0
 BUSY_SECONDS = 12.0
 """For how many seconds faults come and people act."""
+LATE_SECONDS = 5.0
+"""How long a request may be on its way after its caller has given up: what is looked at then stays as it is."""
+
 REST_SECONDS = 120.0
 """Within how many seconds of quiet everything has to be at rest."""
 ATTEMPTS = 60
@@ -140,6 +143,7 @@ class Scenario:
             hanging = [process.name for process in world.processes for task in process.tasks if not task.done()]
             world.violate("liveness", f"calls do not come back in {hanging}")
             return
+        world.run(lambda: False, until=world.now + LATE_SECONDS)
         closer = Agent(self, self.boot(self.slots, 0))
         tasks = [closer.process.spawn(closer.bring_to_rest(thread)) for thread in self.threads]
         if not world.run(lambda: all(task.done() for task in tasks), until=world.now + REST_SECONDS):
