@@ -49,12 +49,6 @@ class Job(Outcome[T]):
         """Do the work, in the worker."""
         self.result = [self.work(connection)]
 
-    def take_back(self) -> None:
-        """Forget an attempt that is about to be rolled back, in the worker."""
-        self.result = []
-        if self._undo is not None:
-            self._undo()
-
     def follow_up(self) -> None:
         """Do what has to follow the commit, or its failure, in the worker."""
         # It tells others only; what it raises must not make a commit look like a failure.
@@ -160,7 +154,9 @@ class Worker:
             if len(batch) == 1:
                 batch[0].attempt(connection)
             else:
-                self._do_together(connection, batch)
+                # Each between savepoints: to do the others anew after a failure would do twice what they keep here.
+                for job in batch:
+                    self._attempt(connection, job)
             connection.execute("COMMIT")
         except Exception as error:
             for job in batch:
@@ -177,19 +173,6 @@ class Worker:
             level = self._file.synchronous if is_synced else "NORMAL"
             connection.execute(f"PRAGMA synchronous={level}")
             self._is_synced = is_synced
-
-    def _do_together(self, connection: sqlite3.Connection, batch: Sequence[Job[Any]]) -> None:
-        """Do jobs in one transaction: if one fails, all anew between savepoints, which cost as much as a small job."""
-        try:
-            for job in batch:
-                job.attempt(connection)
-        except Exception:
-            for job in batch:
-                job.take_back()
-            roll_back(connection)
-            connection.execute(self._begin)
-            for job in batch:
-                self._attempt(connection, job)
 
     @staticmethod
     def _attempt(connection: sqlite3.Connection, job: Job[Any]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import anyio
 import pytest
 
-from taf.checkpointer.base import Change, Known, Record, Signal, Snapshot, ThreadKey
+from taf.checkpointer.base import Change, Grant, Known, Record, Signal, Snapshot, ThreadKey
 from taf.checkpointer.sqlite import SqliteCheckpointer
 from taf.checkpointer.sqlite_file import SqliteFile
 from taf.checkpointer.sqlite_worker import Worker
@@ -687,3 +687,25 @@ async def test_what_need_not_outlive_a_power_cut_is_not_synced_by_itself(tmp_pat
     together = asyncio.gather(*[worker.run("many", level, is_synced=number == 9) for number in range(10)])
     assert (await together)[-1] == full
     worker.stop()
+
+
+async def test_a_release_holds_though_a_claim_of_the_same_thread_shares_its_transaction_with_a_failure(
+    tmp_path: Path,
+) -> None:
+    async with SqliteCheckpointer(tmp_path / "t.db") as store:
+        await Owner.of(store, OTHER)
+        owner = await Owner.of(store)
+        for _ in range(40):
+            await owner.step()
+            first, heir, refused = await asyncio.gather(
+                owner.release(),
+                store.acquire(KEY, lease_seconds=15),
+                store.acquire(OTHER, lease_seconds=15),
+                return_exceptions=True,
+            )
+            assert not isinstance(first, BaseException), "whoever had the thread gave it back"
+            assert isinstance(refused, ThreadBusyError)
+            if isinstance(heir, ThreadBusyError):
+                heir = await store.acquire(KEY, lease_seconds=15)
+            assert isinstance(heir, Grant)
+            owner = Owner(store, KEY, heir.epoch, heir.stored)

@@ -14,6 +14,14 @@ from taf.state.schema import StateSchema, Values
 META = ExecutionMeta(thread_id="t")
 
 
+class Standing:
+    """A thread that can say how it stands."""
+
+    def meta(self) -> ExecutionMeta:
+        """Return how it stands."""
+        return META
+
+
 def begun(schema: StateSchema, **given: Any) -> Values:
     """Return the values of a thread that was begun with some input."""
     values = schema.apply({}, schema.default_ops())

@@ -16,7 +16,7 @@ from taf.state.execution import ExecutionStatus
 from taf.state.messages import ToolCallBlock
 from taf.state.schema import StateSchema, Values
 from taf.state.view import parts
-from tests.state.steps import META, Anything, begun, plain
+from tests.state.steps import META, Anything, Standing, begun, plain
 
 
 class Pet(BaseModel):
@@ -346,7 +346,7 @@ def test_a_models_own_equality_counts() -> None:
 
 def test_the_state_for_callers_is_a_plain_instance_of_the_model() -> None:
     values = filled()
-    state = WIDE.state(values, META)
+    state = WIDE.state(values, Standing())
     state.items.append(9)
     state.tree["a"]["b"].append(9)
 
@@ -358,13 +358,13 @@ def test_the_state_for_callers_is_a_plain_instance_of_the_model() -> None:
 
 
 def test_undeclared_fields_of_any_name_are_in_the_state_for_callers() -> None:
-    state = OPEN.state(begun(OPEN, cls=1, _fields_set=2, values=3), META)
+    state = OPEN.state(begun(OPEN, cls=1, _fields_set=2, values=3), Standing())
 
     assert state.model_extra == {"cls": 1, "_fields_set": 2, "values": 3}
 
 
 def test_fields_without_a_value_show_their_default_to_callers() -> None:
-    assert WIDE.state({}, META).model_dump() == Wide().model_dump()
+    assert WIDE.state({}, Standing()).model_dump() == Wide().model_dump()
 
 
 def test_an_interrupt_asked_for_on_a_view_is_seen_there_and_nowhere_else() -> None:
