@@ -86,7 +86,7 @@ class Commits:
         if part.is_discard:
             place = (lease.thread, commit.epoch, owner)
             row = await connection.fetchrow(self._sql.discard, *place)
-            row = row or await connection.fetchrow(self._sql.release, *place)  # it has mail
+            row = row or await connection.fetchrow(self._sql.release_mail, *place)
         else:
             form, values = rows.append_values(commit)
             row = await connection.fetchrow(

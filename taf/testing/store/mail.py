@@ -80,6 +80,17 @@ class MailTests(StoreTests):
         assert grant is not None
         assert [one.run_id for one in grant.mail.messages] == ["a"]
 
+    async def test_a_release_that_expects_no_records_is_refused_where_there_are_some(
+        self, store: BaseCheckpointer
+    ) -> None:
+        owner = await Owner.of(store)
+        await owner.step()
+        await store.post(KEY, message("a"))
+
+        with pytest.raises(StaleOwnerError):
+            await store.append(owner.commit(expected=0, is_release=True))
+        await owner.step()
+
     async def test_what_a_commit_takes_is_gone_with_it(self, store: BaseCheckpointer) -> None:
         owner = await Owner.of(store)
         await owner.step()
