@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import Callable
 from typing import NamedTuple, cast
 
 from taf.acp.remote import Asked, RemoteTurn
@@ -25,44 +23,50 @@ def key_of(context: Context) -> Key:
 
 
 class Waiting(NamedTuple):
-    """An agent, what it asked, and what ends the wait."""
+    """An agent, what it asked, and the end of the wait: True when the node takes the agent back, False to end it."""
 
     turn: RemoteTurn
     asked: Asked
-    forget: Callable[[], None]
+    is_taken: asyncio.Future[bool]
 
 
 class Held:
-    """Keeps each agent until its question is answered here, its thread ends otherwise, or ``seconds`` are over."""
+    """Keeps each agent until its question is answered here, its thread or its loop ends, or ``seconds`` are over."""
 
     def __init__(self, seconds: float, grace: float) -> None:
         self._seconds, self._grace = seconds, grace
         self._waiting: dict[Key, Waiting] = {}
-        self._ending: set[asyncio.Task[None]] = set()
+        self._keeping: set[asyncio.Task[None]] = set()
 
     def keep(self, context: Context, turn: RemoteTurn, asked: Asked) -> None:
         """Keep an agent that asked something."""
         key, loop = key_of(context), turn.loop
         journal = cast("Engine", context.host).runtime.journal
-
-        def drop() -> None:
-            if self._waiting.get(key, (None,))[0] is turn:
-                self.drop(key)
+        waiting = self._waiting[key] = Waiting(turn, asked, loop.create_future())
 
         def on_change(change: Change) -> None:
             if change.status in OVER:
-                with contextlib.suppress(RuntimeError):  # the loop is closed
-                    loop.call_soon_threadsafe(drop)
+                self._drop(key, waiting)
 
         unwatch = journal.store.watch(journal.key(context.thread_id), on_change)
-        timer = loop.call_later(self._seconds, drop)
+        keeping = loop.create_task(self._keep(key, waiting))
+        self._keeping.add(keeping)
+        keeping.add_done_callback(self._keeping.discard)
+        keeping.add_done_callback(lambda _: unwatch())
 
-        def forget() -> None:
-            unwatch()
-            with contextlib.suppress(RuntimeError):
-                loop.call_soon_threadsafe(timer.cancel)
-
-        self._waiting[key] = Waiting(turn, asked, forget)
+    async def _keep(self, key: Key, waiting: Waiting) -> None:
+        """Wait until the agent is taken back. End it when it is not in time, or when the loop ends meanwhile."""
+        turn, is_taken = waiting.turn, waiting.is_taken
+        try:
+            await asyncio.wait({is_taken}, timeout=self._seconds)
+            if not (is_taken.done() and is_taken.result()):
+                self._drop(key, waiting)
+                await turn.cancel(self._grace)
+        except asyncio.CancelledError:
+            if not (is_taken.done() and is_taken.result()):
+                self._drop(key, waiting)
+                await turn.close(self._grace)
+            raise
 
     def has(self, turn: RemoteTurn) -> bool:
         """Say whether an agent waits."""
@@ -70,30 +74,23 @@ class Held:
 
     def take(self, context: Context) -> Waiting | None:
         """Return the agent that waits, which is no longer kept; None where there is none, or in another loop."""
-        waiting = self._waiting.get(key_of(context))
+        key = key_of(context)
+        waiting = self._waiting.get(key)
         if waiting is None:
             return None
         if waiting.turn.loop is not running_loop() or waiting.turn.is_over:
-            self.drop(key_of(context))
+            self._drop(key, waiting)
             return None
-        del self._waiting[key_of(context)]
-        waiting.forget()
+        del self._waiting[key]
+        waiting.is_taken.set_result(True)
         return waiting
 
-    def drop(self, key: Key) -> None:
-        """End an agent that waits, if one does."""
-        waiting = self._waiting.pop(key, None)
-        if waiting is None:
+    def _drop(self, key: Key, waiting: Waiting) -> None:
+        """Keep an agent no longer, and let it be ended in its loop; from any thread."""
+        if self._waiting.get(key) is not waiting:
             return
-        waiting.forget()
-        turn = waiting.turn
-
-        def end() -> None:
-            ending = turn.loop.create_task(turn.cancel(self._grace))
-            self._ending.add(ending)
-            ending.add_done_callback(self._ending.discard)
-
+        del self._waiting[key]
         try:
-            turn.loop.call_soon_threadsafe(end)
+            waiting.turn.loop.call_soon_threadsafe(waiting.is_taken.set_result, False)
         except RuntimeError:  # its loop is closed
-            turn.process.kill()
+            waiting.turn.process.kill()

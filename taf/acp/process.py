@@ -50,16 +50,15 @@ class AgentProcess:
         return self._process.pid
 
     async def end(self, grace: float) -> None:
-        """Close its stdin; after ``grace`` seconds tell its group to end, after as many more kill it."""
+        """Close its stdin; after ``grace`` seconds tell its group to end, after as many more, or cancelled, kill it."""
         try:
             self.asks.close()
-            for number in (signal.SIGTERM, signal.SIGKILL):
-                if await self._has_left(grace):
-                    break
-                self._signal(number)
-            await self._process.wait()
+            if not await self._has_left(grace):
+                self._signal(signal.SIGTERM)
+                await self._has_left(grace)
         finally:
             self.kill()
+            await self._process.wait()
 
     async def _has_left(self, seconds: float) -> bool:
         waiting = asyncio.ensure_future(self._process.wait())

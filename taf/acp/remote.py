@@ -144,11 +144,13 @@ class RemoteTurn:
         for asked in self._open:
             if not asked.done():
                 asked.set_result(None)
-        if self._prompting is not None and not self._prompting.done():
-            with contextlib.suppress(ConnectionError):
-                await self._conn.cancel(session_id=self.session_id)
-                await asyncio.wait({self._prompting}, timeout=grace)
-        await self.close(grace)
+        try:
+            if self._prompting is not None and not self._prompting.done():
+                with contextlib.suppress(ConnectionError):
+                    await self._conn.cancel(session_id=self.session_id)
+                    await asyncio.wait({self._prompting}, timeout=grace)
+        finally:
+            await self.close(grace)
 
     async def close(self, grace: float) -> None:
         """End its process, in seconds or by force."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import sys
 from pathlib import Path
@@ -136,6 +137,27 @@ async def test_an_agent_that_is_held_too_long_is_ended_and_told_what_was_decided
     assert told[0] == "go"
     assert "- first?: Yes" in told[1]
     assert told[1].endswith("Go on with the task:\n\ngo")
+
+
+def test_an_agent_that_waits_ends_with_its_loop(tmp_path: Path) -> None:
+    app = app_with(misbehaving("asks-once", tmp_path, grace=0.2))
+    assert asyncio.run(app.ainvoke(said("go"), CONFIG)).interrupted
+
+    assert not is_alive(int((tmp_path / "pids").read_text()))
+    gc.collect()  # a transport that was left open would warn here
+
+
+def test_an_agent_that_is_just_being_ended_ends_with_its_loop_too(tmp_path: Path) -> None:
+    async def stop_it() -> None:
+        app = app_with(misbehaving("ignores-cancel", tmp_path, grace=30.0), stop_grace=0.1)
+        running = asyncio.create_task(app.ainvoke(said("go"), CONFIG))
+        await until_partial(app)
+        await app.astop(CONFIG)
+        await running
+
+    asyncio.run(stop_it())
+    assert not any(is_alive(int(pid)) for pid in (tmp_path / "pids").read_text().split())
+    gc.collect()
 
 
 async def test_a_stop_cancels_the_session_of_the_agent(place: Path) -> None:
