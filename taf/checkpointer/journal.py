@@ -35,7 +35,7 @@ from taf.errors import ConfigError, GraphChangedError, NotStorableError, StoreCo
 from taf.serialization import dumps, loads
 from taf.state.channel import Op
 from taf.state.execution import ExecutionStatus
-from taf.state.facts import Answered, Fact, Task, quick_tuple
+from taf.state.facts import Answered, Fact, Stepped, Task, quick_tuple
 from taf.state.interrupts import InterruptRecord, InterruptStatus
 from taf.state.run import Run, evolve, straight
 from taf.state.schema import StateSchema, Values
@@ -219,8 +219,10 @@ class Ledger:
         self._saved = warm.run.sequence
         self._staged: list[Record] = []
         self._facts: list[Fact] = []
+        self.is_told = True
+        """Whether somebody wants to know what is written."""
         self.told: list[Told] = []
-        """What the last ``save`` wrote, unless nobody wants to know."""
+        """What the last ``save`` wrote, if somebody wants to know."""
         self._before = warm.run
         self._interrupts: list[InterruptRow] = []
         self._taken: Taken | None = None
@@ -251,9 +253,9 @@ class Ledger:
         self.run = after
 
     def stage_straight(self, task: Task, ops: Sequence[Op], frontier: tuple[Task, ...], values: Values) -> Run:
-        """Take a step of one node that led along its edges, without making its fact; return the run after it.
+        """Take a step of one node that led along its edges; return the run after it.
 
-        For a run with no details that is told to nobody. Raise as ``stage`` does.
+        For a run with no details. Its fact is made only when it ``is_told``. Raise as ``stage`` does.
         """
         run = self.run
         body, items = self._encode_straight(task, ops, frontier)
@@ -263,6 +265,8 @@ class Ledger:
         record = (after.sequence, "stepped", run.run_id, self._clock(), body, items, after.step)
         self._staged.append(quick_tuple(Record, record))
         self._tail_bytes += len(body)
+        if self.is_told:
+            self._facts.append(Stepped(((task.node, task.key, ops),), frontier))
         return after
 
     def unstage(self) -> None:
@@ -280,8 +284,8 @@ class Ledger:
             taken = Taken((*before.ids, *taken.ids), amendments)
         self._taken = taken
 
-    async def save(self, *, release: bool = False, telling: bool = True) -> Sequence[Signal]:
-        """Write what is staged, and keep it as ``told`` (with ``telling``). Return the signals that wait for the run.
+    async def save(self, *, release: bool = False) -> Sequence[Signal]:
+        """Write what is staged, and keep it as ``told`` if it is. Return the signals that wait for the run.
 
         When the store fails, what is in memory is dropped: only the store knows what it holds.
         """
@@ -296,7 +300,7 @@ class Ledger:
         if release:
             self.is_open = False
             self._remember()
-        if telling:
+        if self.is_told:
             self.told = [Told(*one) for one in zip(records, facts, strict=True)]
         return signals
 
@@ -312,7 +316,7 @@ class Ledger:
         return Commit(key, epoch, head, records, run.status, run.run_id, *rows)
 
     def save_quickly(self) -> Sequence[Signal]:
-        """Do what ``save`` does, without telling and without an await, in a store that ``is_quick``."""
+        """Do what ``save`` does for a thread that is told to nobody, without an await, in a store that ``is_quick``."""
         run, records = self.run, self._staged
         if self._facts or self._failure is not None or self._tail_bytes > SNAPSHOT_FLOOR:
             commit = self._commit(False)

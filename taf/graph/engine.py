@@ -101,6 +101,7 @@ class Engine(Serving):
     async def conduct(self, call: Call, ledger: Ledger) -> Run:
         """Do what ``execute`` does, with a thread that was taken."""
         journal, self._ledger, self.task = self.runtime.journal, ledger, asyncio.current_task()
+        ledger.is_told = not self._is_silent
         self._answer = call if isinstance(call, Answer) and call.names_one else None
         unwatch, self._begun = _nothing, ledger.committed
         if self.parent is None:
@@ -176,7 +177,7 @@ class Engine(Serving):
     async def _drive(self, ledger: Ledger) -> Run:
         spec, limit = self.runtime.spec, self._limit
         while True:
-            result = await self._went_straight(ledger, limit) if self._is_silent else None
+            result = await self._went_straight(ledger, limit)
             if result is None:
                 decision = plan(spec, ledger.run, limit)
                 if type(decision) is not RunNodes:
@@ -303,15 +304,14 @@ class Engine(Serving):
 
     # -- writing and telling -----------------------------------------------------------------------
 
-    async def _save(self, ledger: Ledger, *, release: bool = False) -> None:
-        """Durable before visible: append, then tell."""
-        await self._saved(ledger, await ledger.save(release=release, telling=not self._is_silent))
-
-    async def _saved(self, ledger: Ledger, signals: Sequence[Signal]) -> None:
+    async def _save(self, ledger: Ledger, *, release: bool = False) -> Sequence[Signal]:
+        """Durable before visible: append, then tell. Return the signals that wait, which are heeded."""
+        signals = await ledger.save(release=release)
         if signals:
             self._heed(signals)
-        if not self._is_silent and ledger.told:
+        if ledger.is_told and ledger.told:
             await self._tell(events_of(self.config.thread_id, ledger.told))
+        return signals
 
     async def _tell(self, events: Sequence[Event]) -> None:
         bus = self.runtime.bus

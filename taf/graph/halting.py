@@ -222,5 +222,5 @@ class Halting:
             while task.uncancel():
                 pass
 
-    async def _save(self, ledger: Ledger, *, release: bool = False) -> None:
+    async def _save(self, ledger: Ledger, *, release: bool = False) -> Sequence[Signal]:
         raise NotImplementedError

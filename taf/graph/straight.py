@@ -28,6 +28,8 @@ class StraightAhead(Halting, Host):
     """The part of an engine that takes steps of one async node that leads along its edges and routers."""
 
     routes: Routes
+    _is_silent: bool
+    """True when what is committed is told to nobody."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -39,14 +41,19 @@ class StraightAhead(Halting, Host):
         Return what came of a step that turned out to be more than plain, or None when the next one is.
         """
         runner, spec, parent, run = self.runner, self.runtime.spec, self.parent, ledger.run
-        if not _is_plain(run, spec):
+        if self.has_mail or not _is_plain(run, spec):
             return None
-        schema, plain, is_quick, own = spec.schema, spec.plain, ledger.is_quick, asyncio.current_task()
+        schema, plain, own, is_quick = (
+            spec.schema,
+            spec.plain,
+            asyncio.current_task(),
+            ledger.is_quick and self._is_silent,
+        )
         view, wanted, can_ask = schema.view, schema.wanted_by_dict, schema.can_ask
         values, frontier, step = run.values, run.frontier, run.step
         while step < limit and len(frontier) == 1 and (way := plain.get(frontier[0].key)) is not None:
             task, (node, onward) = frontier[0], way
-            signals = ledger.save_quickly() if is_quick else await ledger.save(telling=False)
+            signals = ledger.save_quickly() if is_quick else await self._save(ledger)
             if signals and self._heed(signals):
                 return None
             if self.stop_reason is not None:

@@ -5,12 +5,27 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime
 from typing import Annotated, Any
 
 import pytest
 from pydantic import BaseModel, model_validator
 
-from taf import END, AgentState, Command, InMemoryCheckpointer, Send, StateGraph, append, emit, interrupt, merge, task
+from taf import (
+    END,
+    AgentState,
+    Command,
+    Event,
+    InMemoryCheckpointer,
+    Send,
+    StateGraph,
+    append,
+    emit,
+    interrupt,
+    merge,
+    task,
+)
 from taf.checkpointer.base import Record, ThreadKey
 from taf.graph.straight import StraightAhead
 
@@ -158,30 +173,43 @@ def comparable(record: Record) -> tuple[Any, ...]:
     return record.sequence, record.kind, record.step, body, record.items
 
 
-async def records(graph: StateGraph, points: dict[str, Any], *, is_general: bool) -> list[tuple[Any, ...]]:
-    store = InMemoryCheckpointer()
+async def taken(graph: StateGraph, points: dict[str, Any], *, streamed: bool) -> tuple[list[Any], list[Any]]:
+    """Run a graph twice on a thread; return its records and the events that were told."""
+    store, told = InMemoryCheckpointer(), list[Any]()
     app = graph.compile(checkpointer=store, **points)
     for _ in range(2):  # the second call goes on, where there is something to go on with
         with suppress(Exception):
-            if is_general:
-                [event async for event in app.astream({}, CONFIG)]
+            if streamed:
+                told += [comparable_event(event) async for event in app.astream({}, CONFIG)]
             else:
                 await app.ainvoke({}, CONFIG)
-    return [comparable(record) for record in await store.read(ThreadKey("", "t"))]
+    return [comparable(record) for record in await store.read(ThreadKey("", "t"))], told
+
+
+def comparable_event(event: Event) -> Any:
+    data = {name: value for name, value in event.data.items() if name not in ("interrupts", "interrupt_id")}
+    return replace(event, timestamp=datetime.min, data=data)
+
+
+async def only_the_general_way(self: Any, ledger: Any, limit: int) -> None:
+    return None
 
 
 @pytest.mark.parametrize("case", CASES)
-async def test_both_ways_write_the_same_records(case: str) -> None:
+async def test_both_ways_write_the_same_records_and_tell_the_same(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
     make, points = CASES[case]
 
-    quick = await records(make(), points, is_general=False)
-    general = await records(make(), points, is_general=True)
+    quick, _ = await taken(make(), points, streamed=False)
+    heard, told = await taken(make(), points, streamed=True)
+    monkeypatch.setattr(StraightAhead, "_went_straight", only_the_general_way)
+    general, told_generally = await taken(make(), points, streamed=True)
 
-    assert quick == general
+    assert quick == heard == general
+    assert told == told_generally
     assert len(quick) > 2
 
 
-async def test_a_row_takes_the_hot_path_and_a_stream_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_row_takes_the_hot_path_told_or_not(monkeypatch: pytest.MonkeyPatch) -> None:
     went: list[int] = []
     straight = StraightAhead._went_straight
 
@@ -196,4 +224,4 @@ async def test_a_row_takes_the_hot_path_and_a_stream_does_not(monkeypatch: pytes
     await app.ainvoke({}, CONFIG)
     assert went == [3]
     [event async for event in app.astream({"count": 0}, {"thread_id": "u"})]
-    assert went == [3]
+    assert went == [3, 3]
