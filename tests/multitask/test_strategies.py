@@ -178,6 +178,23 @@ async def test_a_steering_message_that_came_too_late_begins_a_run(store: BaseChe
         assert "steered" not in kinds, "the message that a run began with does not come in once more"
 
 
+async def test_a_steering_message_that_waits_behind_a_stop_comes_in_when_the_run_goes_on(
+    store: BaseCheckpointer,
+) -> None:
+    slow = Slow()
+    async with asyncio.timeout(HANG), slow.app(store, multitask_strategy="steer") as app:
+        first = asyncio.create_task(app.ainvoke(said("one"), named("r1")))
+        await until(lambda: slow.began)
+        await app.asubmit(said("two"), named("r2"))
+        await app.astop(CONFIG)
+        await first
+        slow.gate.set()
+        result = await app.ainvoke(None, CONFIG)
+        assert (result.status, texts(result)) == ("completed", ["one", "two", "answer to two"])
+        assert slow.began == ["one", "two"]
+        assert await app.aqueue(CONFIG) == ()
+
+
 @pytest.mark.parametrize("strategy", QUEUING)
 async def test_the_owner_may_be_another_app_on_the_same_store(
     store: BaseCheckpointer, reopen: Callable[[], BaseCheckpointer], strategy: Any
