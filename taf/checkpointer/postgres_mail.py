@@ -73,8 +73,8 @@ class Mailbox:
 
     async def of(self, connection: Connection, state: ThreadState, thread_id: str) -> Mail:
         """Return what waits on a thread. Its row says whether anything does, so that most need no look."""
-        if not (state.messages or state.amendments):
-            return NO_MAIL
+        if not state.messages:
+            return Mail((), state.amendments)
         found = await connection.fetch(self.sql.mail, state.thread)
         return Mail(tuple(_message_of(row, thread_id) for row in found), state.amendments)
 

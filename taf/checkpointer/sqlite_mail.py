@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 
-from taf.checkpointer.base import NO_MAIL, Commit, Mail, Posted
+from taf.checkpointer.base import Commit, Mail, Posted
 from taf.checkpointer.sqlite_rows import Kinds, ThreadState, fitting
 
 _MESSAGE: Kinds = ((str,), (str,), (float,), (bytes,), (int,))
@@ -12,8 +12,8 @@ _MESSAGE: Kinds = ((str,), (str,), (float,), (bytes,), (int,))
 
 def mail(connection: sqlite3.Connection, state: ThreadState) -> Mail:
     """Return what waits on a thread. The row says whether anything does, so that most need no look."""
-    if not (state.messages or state.amendments):
-        return NO_MAIL
+    if not state.messages:
+        return Mail((), state.amendments)
     rows = connection.execute(
         "SELECT kind, run_id, at, CAST(body AS BLOB), id FROM taf_messages WHERE thread = ? ORDER BY id",
         (state.thread,),
