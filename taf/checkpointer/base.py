@@ -218,7 +218,8 @@ class Listing(NamedTuple):
 
     ``status``: any of these (empty: all). ``graph``: of this name (None: any; "" is that of a graph without one).
     ``since`` ≤ ``updated`` < ``before``, in seconds since 1970. ``is_newest_first``: ordered by ``(updated, thread)``
-    from the last to the first, otherwise by the code points of their names.
+    from the last to the first, otherwise by the code points of their names. ``has_mail``: only those where messages
+    wait.
     """
 
     status: Sequence[str] = ()
@@ -226,6 +227,7 @@ class Listing(NamedTuple):
     since: float | None = None
     before: float | None = None
     is_newest_first: bool = False
+    has_mail: bool = False
 
 
 ALL_THREADS = Listing()

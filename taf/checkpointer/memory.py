@@ -361,6 +361,7 @@ def _is_shown(thread: _Thread, listing: Listing) -> bool:
         and listing.graph in (None, thread.graph)
         and (listing.since is None or listing.since <= thread.updated)
         and (listing.before is None or thread.updated < listing.before)
+        and bool(thread.messages or not listing.has_mail)
     )
 
 

@@ -326,6 +326,8 @@ class Statements:
             where("updated >= {0}", listing.since)
         if listing.before is not None:
             where("updated < {0}", listing.before)
+        if listing.has_mail:
+            where("messages > 0")
         if not listing.is_newest_first:
             where("thread > {0}", encode_name(after))
         elif after:

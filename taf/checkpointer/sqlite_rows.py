@@ -231,6 +231,8 @@ def _wanted(listing: Listing, after: str) -> tuple[list[str], list[Any]]:
         found.append(("updated >= ?", [listing.since]))
     if listing.before is not None:
         found.append(("updated < ?", [listing.before]))
+    if listing.has_mail:
+        found.append(("messages > 0", ()))
     if after:
         by_time = listing.is_newest_first
         found.append(("(updated, thread) < (?, ?)", place_of(after)) if by_time else ("thread > ?", [after]))

@@ -351,10 +351,10 @@ class AsyncGraph:
         return await pruning.one(self._named(config).thread_id)
 
     async def arecover(self, *, concurrency: int = 4, config: ConfigOf | None = None) -> Recovered:
-        """Continue the runs of this graph whose owners died, so many at a time, and wait until they rest.
+        """Continue runs of this graph whose owners died, and messages that nobody takes up; wait until all rest.
 
-        ``config``: what their configs hold, beside ``thread_id`` and ``run_id``. When the caller is cancelled, what
-        was continued goes on.
+        ``concurrency``: on how many threads at a time. ``config``: what the configs of such runs hold, beside
+        ``thread_id`` and ``run_id``. When the caller is cancelled, what was continued goes on.
         """
         self._require_open()
         return await recover(self, concurrency, config)

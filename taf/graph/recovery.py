@@ -1,15 +1,17 @@
-"""Continues runs whose owner died: one pass over the threads, or a supervisor that looks again and again.
+"""Continues what nobody drives any more: one pass over the threads, or a supervisor that looks again and again.
 
-Nobody is told who recovers what. All who look may find the same thread, and the store gives it to one of them: the
-others pass on. Only a run that is still under way is continued, under its own id, so a pause is never approved by this
-and a thread that somebody else took since is left to them. The threads of subgraphs are their parents' business.
+That is runs whose owner died, and then the messages that wait on their threads or on others. Nobody is told who
+recovers what. All who look may find the same thread, and the store gives it to one of them: the others pass on. Only a
+run that is still under way is continued, under its own id, so a pause is never approved by this, a message waits
+behind a pause or a stop, and a thread that somebody else took since is left to them. The threads of subgraphs are
+their parents' business.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -28,8 +30,10 @@ from taf.errors import (
 from taf.graph.active import ActiveRun
 from taf.graph.config import RunConfig, read_config
 from taf.graph.intake import Recover
+from taf.graph.multitask import first_of, opened
 from taf.graph.result import RunResult
 from taf.graph.runtime import Runtime
+from taf.graph.turn import PATIENCE_SECONDS, OnBehalf, is_held
 from taf.state.execution import ExecutionStatus
 
 PAGE = 100
@@ -43,8 +47,9 @@ ConfigOf: TypeAlias = Callable[[ThreadRow], Mapping[str, Any]]
 class Recovered:
     """What a recovery did, by thread.
 
-    ``results``: how runs came to rest that were continued here. ``failed``: what others raised: a node's error, which
-    is on record, or why the thread could not be read. ``passed_on``: threads that somebody else took first.
+    ``results``: how runs came to rest that were continued or begun here, of each thread the last. ``failed``: what
+    others raised: a node's error, which is on record, or why the thread could not be read. ``passed_on``: threads that
+    somebody else took first.
     """
 
     results: dict[str, RunResult] = field(default_factory=dict[str, RunResult])
@@ -61,15 +66,18 @@ class Host(Protocol):
         """Begin a run on the running loop."""
         ...
 
+    def launch_turn(self, turn: OnBehalf, config: RunConfig) -> ActiveRun:
+        """Begin the run of a message that nobody waits for any more."""
+        ...
+
     def give_up_lost(self) -> None:
         """Free the threads of runs whose event loops were closed."""
         ...
 
 
-async def _lost(runtime: Runtime) -> AsyncGenerator[ThreadRow, None]:
-    """Yield the threads of this app's graph whose runs nobody drives any more."""
+async def _unowned(runtime: Runtime, wanted: Listing) -> AsyncGenerator[ThreadRow, None]:
+    """Yield the threads of a listing that nobody owns."""
     journal, after = runtime.journal, ""
-    wanted = Listing((ExecutionStatus.RUNNING.value,), journal.graph)
     while rows := await journal.store.threads(journal.tenant, wanted, after=after, limit=PAGE):
         for row in rows:
             if not row.is_owned:
@@ -91,43 +99,76 @@ class Recovery:
         """The app was closed."""
 
     async def scan(self) -> None:
-        """Look at all threads once, and continue those that are lost, as soon as there is room."""
+        """Look at all threads of this app's graph once, and continue what is lost, as soon as there is room."""
         self._host.give_up_lost()
-        async with aclosing(_lost(self._host.runtime)) as rows:
-            async for row in rows:
-                if row.thread_id in self._waiting or self.hopeless.get(row.thread_id) == row.head:
-                    continue
-                await self._slots.acquire()
-                task = asyncio.create_task(self._continue(row), name=f"taf recovery {row.thread_id}")
-                self._waiting[row.thread_id] = task
-                task.add_done_callback(partial(self._done, row.thread_id))
+        runtime = self._host.runtime
+        lost_runs = Listing((ExecutionStatus.RUNNING.value,), runtime.journal.graph)
+        for wanted in (lost_runs, Listing(graph=runtime.journal.graph, has_mail=True)):
+            async with aclosing(_unowned(runtime, wanted)) as rows:
+                async for row in rows:
+                    if row.thread_id not in self._waiting and self.hopeless.get(row.thread_id) != row.head:
+                        await self._slots.acquire()
+                        task = asyncio.create_task(self._attend(row), name=f"taf recovery {row.thread_id}")
+                        self._waiting[row.thread_id] = task
+                        task.add_done_callback(partial(self._done, row.thread_id))
 
     def _done(self, thread_id: str, _: object) -> None:
         del self._waiting[thread_id]
         self._slots.release()
 
-    async def _continue(self, row: ThreadRow) -> None:
-        thread_id = row.thread_id
+    async def _attend(self, row: ThreadRow) -> None:
+        """Continue the run of a thread, then take up its messages, for as long as none has to wait."""
+        status: ExecutionStatus | None = ExecutionStatus(row.status)
+        if status is ExecutionStatus.RUNNING:
+            status = await self._rested(row, self._lost_run)
+        while status is not None:
+            status = await self._rested(row, partial(self._next_turn, status=status))
+
+    async def _lost_run(self, row: ThreadRow) -> ActiveRun:
+        given = {} if self._config is None else dict(self._config(row))
+        config = read_config({**given, "thread_id": row.thread_id, "run_id": row.run_id})
+        return self._host.launch(Recover(), config, create=False)
+
+    async def _next_turn(self, row: ThreadRow, status: ExecutionStatus) -> ActiveRun | None:
+        """Begin the run of the message whose turn it is, unless it has to wait, or somebody else takes it up."""
+        runtime, thread_id = self._host.runtime, row.thread_id
+        journal = runtime.journal
+        first = first_of((await journal.store.mail(journal.key(thread_id))).messages)
+        if first is None or is_held(status, first, may_begin=False):
+            return None
+        # Whoever sent it may be about to run it.
+        await asyncio.sleep(min(max(0.0, PATIENCE_SECONDS + row.updated - journal.clock()), PATIENCE_SECONDS))
+        config = opened(journal.codec, thread_id, first).config
+        return self._host.launch_turn(OnBehalf(runtime, first, may_begin=False), config)
+
+    async def _rested(
+        self, row: ThreadRow, begin: Callable[[ThreadRow], Awaitable[ActiveRun | None]]
+    ) -> ExecutionStatus | None:
+        """Begin a run, and note how it came to rest. Return None when there is no more to do on its thread."""
+        thread_id, run = row.thread_id, None
         try:
-            given = {} if self._config is None else dict(self._config(row))
-            config = read_config({**given, "thread_id": thread_id, "run_id": row.run_id})
-            active = self._host.launch(Recover(), config, create=False)
+            active = await begin(row)
+            if active is None:
+                return None
             # Not awaited itself: a run belongs to its app, and goes on when nobody looks after it any more.
             await asyncio.wait([active.outcome])
             run = await active.result()
         except (ThreadBusyError, NothingToResumeError):
-            self.outcome.passed_on.append(thread_id)
+            pass
         except AppClosedError:
             self.is_over = True
+            return None
         except Exception as error:
-            if isinstance(error, GraphChangedError | StoreCorruptError):
-                self.hopeless[thread_id] = row.head
             self.outcome.failed[thread_id] = error
-        else:
-            if run is None:  # deleted meanwhile
-                self.outcome.passed_on.append(thread_id)
-            else:
-                self.outcome.results[thread_id] = RunResult(self._host.runtime.spec.schema, run, run.run_id)
+            if not isinstance(error, GraphChangedError | StoreCorruptError):
+                return ExecutionStatus.ERROR
+            self.hopeless[thread_id] = row.head
+            return None
+        if run is None:  # it was somebody else's, or was deleted meanwhile
+            self.outcome.passed_on.append(thread_id)
+            return None
+        self.outcome.results[thread_id] = RunResult(self._host.runtime.spec.schema, run, run.run_id)
+        return run.status
 
     async def rest(self) -> None:
         """Wait for all that was continued."""

@@ -10,6 +10,8 @@ import pytest
 
 from taf import ConfigError, ExecutionStatus, InvalidInputError, QueueWithdrawnError, ThreadBusyError
 from taf.checkpointer import BaseCheckpointer
+from taf.checkpointer.base import ThreadKey
+from taf.graph.recovery import Recovered
 from tests.multitask.talk import HANG, Slow, said, texts, until
 from tests.pg.stores import place, shared_database  # noqa: F401  # Postgres, too
 from tests.styles import run
@@ -367,3 +369,65 @@ async def test_input_that_cannot_be_read_is_refused_before_it_waits(store: BaseC
         assert await app.aqueue(CONFIG) == ()
         slow.gate.set()
         await first
+
+
+async def leave_behind(slow: Slow, store: BaseCheckpointer, *texts_waiting: str, dies: bool = False) -> None:
+    """Let messages wait behind a run, and lose whoever would have run them; the run, too, if it ``dies``."""
+    owner, sender = slow.app(store), slow.app(store, multitask_strategy="enqueue")
+    await owner.asubmit(said("one"), named("r1"))
+    await until(lambda: slow.began)
+    for text in texts_waiting:
+        await sender.asubmit(said(text), named(f"r-{text}"))
+    await sender.aclose()
+    if dies:  # as a process dies that is killed
+        ledger = owner._active["t"].engine._ledger
+        assert ledger is not None
+        ledger.abandon()
+        owner._active.pop("t")
+        await store.delete(ThreadKey("", "nobody"))  # behind what frees the thread
+    else:
+        slow.gate.set()
+        await owner.ajoin(CONFIG, "r1")
+    assert len(await owner.aqueue(CONFIG)) == len(texts_waiting)
+
+
+@pytest.mark.parametrize("dies", [False, True])
+async def test_messages_that_nobody_takes_up_are_recovered(
+    store: BaseCheckpointer, reopen: Callable[[], BaseCheckpointer], *, dies: bool
+) -> None:
+    slow = Slow()
+    async with asyncio.timeout(HANG):
+        await leave_behind(slow, store, "two", "three", dies=dies)
+        slow.gate.set()
+        async with slow.app(reopen()) as app:
+            done = await app.arecover()
+            answered = [text for said in ("one", "two", "three") for text in (said, f"answer to {said}")]
+            assert (done.results["t"].run_id, texts(done.results["t"])) == ("r-three", answered)
+            assert (done.failed, done.passed_on) == ({}, [])
+            assert texts(await app.ajoin(CONFIG, "r-two")) == answered[:4]
+            assert await app.arecover() == Recovered()
+
+
+async def test_messages_that_wait_for_a_human_or_behind_a_stop_are_left_by_a_recovery(store: BaseCheckpointer) -> None:
+    slow = Slow()
+    async with asyncio.timeout(HANG), slow.app(store, multitask_strategy="enqueue") as app:
+        running = asyncio.create_task(app.ainvoke(said("one"), named("r1")))
+        await until(lambda: slow.began)
+        await app.asubmit(said("two"), named("r2"))
+        await app.astop(CONFIG)
+        await running
+        assert await slow.app(store).arecover() == Recovered()
+        assert [one.run_id for one in await app.aqueue(CONFIG)] == ["r2"]
+
+
+async def test_two_who_recover_at_once_run_each_message_once(
+    store: BaseCheckpointer, reopen: Callable[[], BaseCheckpointer]
+) -> None:
+    slow = Slow()
+    async with asyncio.timeout(HANG):
+        await leave_behind(slow, store, "two", "three")
+        async with slow.app(reopen()) as here, slow.app(reopen()) as there:
+            await asyncio.gather(here.arecover(), there.arecover())
+            while await here.aqueue(CONFIG):
+                await here.arecover()
+            assert slow.began == ["one", "two", "three"]

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from taf.checkpointer.base import BaseCheckpointer, Change, Mail, Posted, Signal, Taken
+from taf.checkpointer.base import BaseCheckpointer, Change, Listing, Mail, Posted, Signal, Taken, ThreadKey
 from taf.errors import StaleOwnerError
 from taf.testing.store.base import StoreTests
 from taf.testing.store.owner import KEY, LEASE, OTHER, RUN, Owner, loops, make_record, until
@@ -65,6 +65,22 @@ class MailTests(StoreTests):
 
         assert grant is not None
         assert [one._replace(id=0) for one in grant.mail.messages] == [message("a")]
+
+    async def test_threads_with_mail_can_be_listed(self, store: BaseCheckpointer) -> None:
+        for name in ("a", "b", "c"):
+            key = ThreadKey("", name)
+            owner = await Owner.of(store, key)
+            await owner.step(status="running" if name == "c" else "completed")
+            number = await store.post(key, message(name))
+            await owner.release(status="running" if name == "c" else "completed")
+            if name == "a":
+                assert number is not None
+                assert await store.amend(key, number, None)
+
+        found = await store.threads(listing=Listing(has_mail=True))
+        assert [row.thread_id for row in found] == ["b", "c"]
+        found = await store.threads(listing=Listing(("completed",), has_mail=True, is_newest_first=True))
+        assert [row.thread_id for row in found] == ["b"]
 
     async def test_a_thread_without_records_keeps_its_mail(self, store: BaseCheckpointer) -> None:
         owner = await Owner.of(store)
