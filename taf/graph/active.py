@@ -8,6 +8,7 @@ import contextlib
 import threading
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import TypeVar
 
 from taf.events import Event
 from taf.graph.config import RunConfig
@@ -20,6 +21,8 @@ from taf.graph.serving import Reader
 from taf.graph.turn import OnBehalf, Turn
 from taf.state.execution import ExecutionStatus
 from taf.state.run import Run
+
+Waiter = TypeVar("Waiter", concurrent.futures.Future[None], asyncio.Future[None])
 
 
 class ActiveRun:
@@ -43,7 +46,7 @@ class ActiveRun:
         self.loop = asyncio.get_running_loop()
         self.outcome: asyncio.Future[Run | None] = self.loop.create_future()
         self._lock = threading.Lock()
-        self._waiters: list[concurrent.futures.Future[None]] = []
+        self._waiters: list[concurrent.futures.Future[None] | asyncio.Future[None]] = []
         self._has_landed = False
         self._runtime = runtime
         self._on_landed = on_landed
@@ -81,7 +84,8 @@ class ActiveRun:
         with self._lock:
             self._has_landed, waiters = True, self._waiters
         for waiter in waiters:
-            with contextlib.suppress(concurrent.futures.InvalidStateError):
+            # It may be cancelled, or of a loop that is closed.
+            with contextlib.suppress(concurrent.futures.InvalidStateError, asyncio.InvalidStateError, RuntimeError):
                 waiter.set_result(None)
 
     def new_engine(self) -> Engine:
@@ -116,17 +120,25 @@ class ActiveRun:
         """Wait until the run is over, though this is cancelled meanwhile."""
         while not self._has_landed:
             with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.wrap_future(self.landed())
+                await self.landing()
 
     async def has_landed_within(self, seconds: float) -> bool:
         """Wait for the end of the run, from any loop; say whether it came in time."""
-        landing = asyncio.wrap_future(self.landed())
+        landing = self.landing()
         await asyncio.wait([landing], timeout=seconds)
         return landing.done() or not landing.cancel()
 
+    def landing(self) -> asyncio.Future[None]:
+        """Return a future of the running loop, whichever it is, that is done when the run is."""
+        if running_loop() is not self.loop:
+            return asyncio.wrap_future(self.landed())
+        return self._told_of_the_end(self.loop.create_future())
+
     def landed(self) -> concurrent.futures.Future[None]:
-        """Return a future that is done when the run is; to be waited for from any loop or thread."""
-        waiter: concurrent.futures.Future[None] = concurrent.futures.Future()
+        """Return a future that is done when the run is; to be waited for in any OS thread."""
+        return self._told_of_the_end(concurrent.futures.Future())
+
+    def _told_of_the_end(self, waiter: Waiter) -> Waiter:
         with self._lock:
             if not self._has_landed:
                 self._waiters.append(waiter)
@@ -188,7 +200,7 @@ async def end_all(runs: Sequence[ActiveRun], reason: str) -> None:
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
                 if not active.is_lost:
-                    await asyncio.wrap_future(active.landed())
+                    await active.landing()
         except TimeoutError:  # its loop is stuck, or nobody runs it any more
             active.give_up()
         if active.is_lost:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -24,7 +23,7 @@ from taf.graph.result import Receipt, RunResult, StateSnapshot, snapshot_of, wai
 from taf.graph.retention import Policy, Pruned, Pruning
 from taf.graph.runtime import AS_COMPILED, CallOptions, Runtime
 from taf.graph.serving import Reader
-from taf.graph.stop import StopStatus, stop
+from taf.graph.stop import StopStatus, stop, tell
 from taf.graph.stream import StreamMode, Tap
 from taf.graph.subgraph import delete_inner
 from taf.graph.submission import Submission
@@ -139,7 +138,7 @@ class AsyncGraph:
             if active.is_lost:
                 active.give_up()
             elif run_id in (None, active.config.run_id) and not (run_id is None and active.is_waiting):
-                await asyncio.wrap_future(active.landed())
+                await active.landing()
         if run_id is None:
             found = await self.runtime.journal.read(thread_id)
             if found is None:
@@ -154,7 +153,7 @@ class AsyncGraph:
         The answer says how the thread stands then, whatever that is: no status of a thread is an error here.
         """
         thread_id = self._named(config).thread_id
-        return await stop(self.runtime, self._active.get(thread_id), thread_id, reason)
+        return await stop(self.runtime, tell(self._active.get(thread_id), reason), thread_id, reason)
 
     def launch(
         self,

@@ -29,7 +29,7 @@ from taf.graph.recovery import ConfigOf, OnRecovered, Recovered, Supervisor
 from taf.graph.result import Receipt, RunResult, StateSnapshot
 from taf.graph.retention import Pruned
 from taf.graph.runtime import CallOptions, Runtime
-from taf.graph.stop import StopStatus
+from taf.graph.stop import StopStatus, stop, tell
 from taf.graph.stream import DONE, StreamMode, Tap
 from taf.state.interrupts import InterruptRecord
 
@@ -163,7 +163,9 @@ class CompiledGraph(AsyncGraph):
 
     def stop(self, config: Config, reason: str = "stopped") -> StopStatus:
         """Stop the thread's run, wherever it is; see ``astop``."""
-        return self._call("stop", self.astop(config, reason))
+        thread_id = self._named(config).thread_id
+        told = tell(self._active.get(thread_id), reason)  # from here: what follows only waits for it
+        return self._call("stop", stop(self.runtime, told, thread_id, reason))
 
     # -- the queue ---------------------------------------------------------------------------------
 

@@ -38,25 +38,32 @@ class StopStatus(TypedDict):
     queued: int
 
 
-async def stop(runtime: Runtime, active: ActiveRun | None, thread_id: str, reason: str) -> StopStatus:
-    """Stop what runs on a thread, or cancel its pause."""
-    status = await _stop(runtime, active, thread_id, reason)
+def tell(active: ActiveRun | None, reason: str) -> ActiveRun | None:
+    """Tell a run to stop, at once and from any OS thread. Return it if it was under way here."""
+    if active is None or active.engine.is_at_rest:
+        return None
+    if active.is_lost:
+        active.give_up()
+        return None
+    active.request_stop(reason)
+    return active
+
+
+async def stop(runtime: Runtime, told: ActiveRun | None, thread_id: str, reason: str) -> StopStatus:
+    """Stop what runs on a thread, or cancel its pause. ``told`` is the run here that was told to stop, if one is."""
+    status = await _stop(runtime, told, thread_id, reason)
     journal = runtime.journal
     status["queued"] = len((await journal.store.mail(journal.key(thread_id))).messages)
     return status
 
 
-async def _stop(runtime: Runtime, active: ActiveRun | None, thread_id: str, reason: str) -> StopStatus:
-    if active is not None and active.is_lost:
-        active.give_up()
-    elif active is not None and not active.engine.is_at_rest:
-        run_id = active.config.run_id
-        active.request_stop(reason)
-        if not await active.has_landed_within(PATIENCE_SECONDS):
-            return _late(thread_id, run_id)
-        if active.engine.has_thread:  # otherwise another run has it, and this one was refused
-            last = active.engine.run.run_id  # that of the thread, should it have been stopped before it wrote
-            return await _landed(runtime, thread_id, last, reason, active.engine.unwinding())
+async def _stop(runtime: Runtime, told: ActiveRun | None, thread_id: str, reason: str) -> StopStatus:
+    if told is not None:
+        if not await told.has_landed_within(PATIENCE_SECONDS):
+            return _late(thread_id, told.config.run_id)
+        if told.engine.has_thread:  # otherwise another run has it, and this one was refused
+            last = told.engine.run.run_id  # that of the thread, should it have been stopped before it wrote
+            return await _landed(runtime, thread_id, last, reason, told.engine.unwinding())
     return await _Elsewhere(runtime, thread_id, reason).answer()
 
 
