@@ -353,7 +353,7 @@ class BaseCheckpointer(ABC):
 
     @abstractmethod
     async def delete(self, key: ThreadKey, *, expected: int | None = None) -> bool:
-        """Remove a thread and all that belongs to it. Return False when there is none.
+        """Remove a thread and all that belongs to it. Return False when there is none, or it had no records.
 
         With ``expected``, also when its head is another. Raise ``ThreadBusyError`` while a live owner has it.
         """

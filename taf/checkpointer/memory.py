@@ -89,12 +89,12 @@ class InMemoryCheckpointer(BaseCheckpointer):
             if self._is_closed:
                 raise CheckpointerClosedError
             thread = self._threads.get(key)
-            if thread is None:
+            if thread is not None and thread.is_owned:
+                raise ThreadBusyError(key.thread, thread.run_id or None)
+            if thread is None or not thread.head:
                 if not create:
                     return None
-                thread = self._threads[key] = _Thread()
-            if thread.is_owned:
-                raise ThreadBusyError(key.thread, thread.run_id or None)
+                thread = self._threads.setdefault(key, thread or _Thread())
             # Counted over all threads: one that is made anew never repeats an epoch.
             thread.epoch = self._last_epoch = self._last_epoch + 1
             stored = self._stored(thread, known)
@@ -347,7 +347,7 @@ class InMemoryCheckpointer(BaseCheckpointer):
                 raise ThreadBusyError(key.thread, thread.run_id or None)
             del self._threads[key]
             self._interrupts = {i: one for i, one in self._interrupts.items() if one.key != key}
-        return True
+        return thread.head > 0
 
     def close(self) -> None:
         """Refuse further runs. What is stored stays readable as long as the object lives."""

@@ -65,7 +65,7 @@ class Commits:
             revision, signals = made
             if commit.is_release:
                 pulse.drop(key, commit.epoch)
-            if key in pulse.watches:
+            if pulse.watches.wants(key, has_signals=bool(signals)):
                 head = commit.records[-1].sequence if commit.records else commit.expected
                 change = Change(head, commit.status, commit.run_id, () if commit.is_release else signals)
                 pulse.watches.tell(key, Place(lease.thread, revision), change)

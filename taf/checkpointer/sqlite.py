@@ -167,11 +167,11 @@ class SqliteCheckpointer(BaseCheckpointer):
         sqlite_mail.take(connection, lease.thread, commit)
         signals = rows.signals(connection, lease.thread, commit.run_id)
         place = None
-        if key in pulse.watches:
+        if pulse.watches.wants(key, has_signals=bool(signals)):
             place = Place(lease.thread, rows.revision(connection, lease.thread))
-        if commit.is_release:
-            rows.release(connection, lease.thread, commit.epoch, lease.owner)
         head = commit.records[-1].sequence if commit.records else commit.expected
+        if commit.is_release:
+            rows.release(connection, lease.thread, commit.epoch, lease.owner, is_empty=not head)
         left = () if commit.is_release else signals
         return _Told(signals, place, Change(head, commit.status, commit.run_id, left))
 

@@ -252,14 +252,13 @@ def create(connection: sqlite3.Connection, key: ThreadKey) -> ThreadState:
 def claim(connection: sqlite3.Connection, thread: int, claim: Claim) -> int:
     """Make somebody the owner, and return the epoch: higher than all before, of any thread."""
     connection.execute("UPDATE taf_epochs SET last = last + 1")
+    (epoch,) = connection.execute("SELECT last FROM taf_epochs").fetchone()
     connection.execute(
-        "UPDATE taf_threads SET epoch = (SELECT last FROM taf_epochs), owner = ?, lease_until = ?, boot_id = ?"
-        " WHERE id = ?",
-        (*claim, thread),
+        "UPDATE taf_threads SET epoch = ?, owner = ?, lease_until = ?, boot_id = ? WHERE id = ?",
+        (epoch, *claim, thread),
     )
     # What was said to whoever owned it before; a signal to a run stays, should that run be continued.
     connection.execute("DELETE FROM taf_signals WHERE thread = ? AND run_id = ''", (thread,))
-    (epoch,) = connection.execute("SELECT last FROM taf_epochs").fetchone()
     return int(epoch)
 
 
@@ -341,8 +340,11 @@ def _replace_snapshot(
         )
 
 
-def release(connection: sqlite3.Connection, thread: int, epoch: int, owner: str) -> None:
-    """Give a thread back and drop its signals; an empty one is removed. Nothing happens when it was lost."""
+def release(connection: sqlite3.Connection, thread: int, epoch: int, owner: str, *, is_empty: bool = True) -> None:
+    """Give a thread back and drop its signals. Nothing happens when it was lost.
+
+    One without records and messages is removed; ``is_empty=False``: it is known to have records.
+    """
     cursor = connection.execute(
         "UPDATE taf_threads SET owner = NULL, lease_until = NULL, boot_id = NULL"
         " WHERE id = ? AND epoch = ? AND owner = ?",
@@ -350,7 +352,8 @@ def release(connection: sqlite3.Connection, thread: int, epoch: int, owner: str)
     )
     if cursor.rowcount == 1:
         connection.execute("DELETE FROM taf_signals WHERE thread = ?", (thread,))
-        connection.execute("DELETE FROM taf_threads WHERE id = ? AND head = 0 AND messages = 0", (thread,))
+        if is_empty:
+            connection.execute("DELETE FROM taf_threads WHERE id = ? AND head = 0 AND messages = 0", (thread,))
 
 
 def leave(connection: sqlite3.Connection, thread: int, signal: Signal) -> None:

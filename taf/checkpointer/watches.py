@@ -27,7 +27,7 @@ NOWHERE = Place(0, 0)
 class _Watch:
     def __init__(self, watcher: Watcher, told: Place, signals_only: bool) -> None:
         self._watcher: Watcher | None = watcher
-        self._signals_only = signals_only
+        self.signals_only = signals_only
         self._lock = threading.Lock()
         self.told = told
 
@@ -37,7 +37,7 @@ class _Watch:
             watcher = self._watcher
             if watcher is not None and place > self.told:
                 self.told = place
-                if self._signals_only and not change.signals:
+                if self.signals_only and not change.signals:
                     return
                 # Whoever tells has others to tell, and leases to renew.
                 with suppress(Exception):
@@ -59,8 +59,9 @@ class Watches:
     def __bool__(self) -> bool:
         return bool(self._watches)
 
-    def __contains__(self, key: object) -> bool:
-        return key in self._watches
+    def wants(self, key: ThreadKey, *, has_signals: bool) -> bool:
+        """Say whether a change of a thread is to be told to anybody."""
+        return any(has_signals or not watch.signals_only for watch in self._watches.get(key, ()))
 
     def threads(self) -> Sequence[ThreadKey]:
         """Return the threads that are watched."""

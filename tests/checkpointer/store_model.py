@@ -8,7 +8,20 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from taf.checkpointer import BaseCheckpointer
-from taf.checkpointer.base import Commit, Cut, InterruptRow, Known, Listing, Record, Signal, Snapshot, Stored, ThreadKey
+from taf.checkpointer.base import (
+    Commit,
+    Cut,
+    InterruptRow,
+    Known,
+    Listing,
+    Mail,
+    Posted,
+    Record,
+    Signal,
+    Snapshot,
+    Stored,
+    ThreadKey,
+)
 from taf.errors import ThreadBusyError
 
 
@@ -43,6 +56,8 @@ class Thread:
     snapshot: Snapshot | None = None
     base: Snapshot | None = None
     signals: list[tuple[str, str, bytes]] = field(default_factory=list[tuple[str, str, bytes]])
+    messages: list[Posted] = field(default_factory=list[Posted])
+    amendments: int = 0
 
     @property
     def floor(self) -> int:
@@ -65,7 +80,7 @@ class Model:
         thread = self.threads.get(key)
         if thread is not None and thread.owner is not None:
             raise Busy
-        return create or thread is not None
+        return create or (thread is not None and thread.head > 0)
 
     def acquired(self, holder: Holder, born: str, known: Known | None) -> Stored:
         """Take a grant's birth and epoch, which the store chooses, and return what it has to show."""
@@ -82,6 +97,10 @@ class Model:
             raise Stale
         if thread.head != commit.expected:
             raise Stale
+        if commit.taken is not None:
+            if commit.taken.amendments not in (None, thread.amendments):
+                raise Stale
+            thread.messages = [one for one in thread.messages if one.id not in commit.taken.ids]
         for record in commit.records:
             thread.records.append(record)
             thread.head, thread.updated = record.sequence, record.at
@@ -99,13 +118,44 @@ class Model:
         return [thread.owner for thread in self.threads.values() if thread.owner is not None]
 
     def release(self, holder: Holder) -> None:
-        """Make the thread free, if the holder has it. One without records is gone."""
+        """Make the thread free, if the holder has it. One with neither records nor messages is gone."""
         thread = self.threads.get(holder.key)
         if thread is None or thread.owner != holder:
             return
         thread.owner, thread.signals = None, []
-        if not thread.head:
-            del self.threads[holder.key]
+        self._drop_empty(holder.key)
+
+    def _drop_empty(self, key: ThreadKey) -> None:
+        thread = self.threads[key]
+        if not (thread.head or thread.messages or thread.owner):
+            del self.threads[key]
+
+    def post(self, key: ThreadKey, message: Posted, signal: Signal | None) -> int | None:
+        """Leave a message. Return its id: 0 for a new one, whose id the store chooses, or None when it is refused."""
+        thread = self.threads.get(key)
+        if thread is None or thread.owner is None:
+            return None
+        there = [one.id for one in thread.messages if one.run_id == message.run_id]
+        if there:
+            return there[0]
+        thread.messages.append(message)
+        if signal is not None:
+            thread.signals.append(signal[:3])
+        return 0
+
+    def mail(self, key: ThreadKey) -> Mail:
+        thread = self.threads.get(key)
+        return Mail() if thread is None else Mail(tuple(thread.messages), thread.amendments)
+
+    def amend(self, key: ThreadKey, message_id: int, body: bytes | None) -> bool:
+        thread = self.threads.get(key)
+        if thread is None or message_id not in [one.id for one in thread.messages]:
+            return False
+        changed = [one if one.id != message_id else one._replace(body=body or b"") for one in thread.messages]
+        thread.messages = [one for one in changed if body is not None or one.id != message_id]
+        thread.amendments += 1
+        self._drop_empty(key)
+        return True
 
     def signal(self, key: ThreadKey, signal: Signal) -> bool:
         thread = self.threads.get(key)
@@ -151,6 +201,7 @@ class Model:
             is_shown = key.tenant == tenant and thread.head > 0
             is_shown = is_shown and (not listing.status or thread.status in listing.status)
             is_shown = is_shown and listing.graph in (None, thread.graph)
+            is_shown = is_shown and bool(thread.messages or not listing.has_mail)
             is_shown = is_shown and (listing.since is None or thread.updated >= listing.since)
             if is_shown and (listing.before is None or thread.updated < listing.before):
                 facts = (thread.status, thread.head, thread.run_id, thread.updated, thread.graph)
@@ -182,7 +233,7 @@ class Model:
             raise Busy
         del self.threads[key]
         self._drop(lambda owner, _: owner == key)
-        return True
+        return thread.head > 0
 
     def _drop(self, is_gone: Callable[[ThreadKey, InterruptRow], bool]) -> None:
         self.interrupt_rows = {i: one for i, one in self.interrupt_rows.items() if not is_gone(*one)}

@@ -25,7 +25,20 @@ from hypothesis.stateful import (
 )
 
 from taf.checkpointer import BaseCheckpointer, InMemoryCheckpointer, PgCheckpointer, SqliteCheckpointer
-from taf.checkpointer.base import Commit, Cut, InterruptRow, Known, Listing, Record, Signal, Snapshot, ThreadKey
+from taf.checkpointer.base import (
+    Commit,
+    Cut,
+    InterruptRow,
+    Known,
+    Listing,
+    Mail,
+    Posted,
+    Record,
+    Signal,
+    Snapshot,
+    Taken,
+    ThreadKey,
+)
 from taf.errors import StaleOwnerError, TafError, ThreadBusyError
 from tests.checkpointer.store_model import Busy, Holder, Model, Stale, is_odd, plain, until_removed, was_removed
 from tests.pg.counting import IS_TORTURE
@@ -139,6 +152,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.births += [grant.stored.born] * is_new
         holder = Holder(number, key, grant.epoch)
         self.holders.append(holder)
+        assert as_mail(grant.mail) == self.model.mail(key)
         assert plain(grant.stored) == self.model.acquired(holder, grant.stored.born, known)
 
     @precondition(lambda self: self.holders)
@@ -149,6 +163,12 @@ class StoreMachine(RuleBasedStateMachine):
     def abandon_of(self, holder: Holder) -> None:
         thread = self.model.threads.get(holder.key)
         is_owner = thread is not None and thread.owner == holder
+        if (
+            thread is not None and is_owner and not thread.head
+        ):  # with messages left, nothing would show when it is free
+            for message in list(thread.messages):
+                assert self.wait(self.stores[0].amend(holder.key, message.id, None))
+                assert self.model.amend(holder.key, message.id, None)
         self.stores[holder.store].abandon(holder.key, holder.epoch)
         self.model.release(holder)
         if is_owner:
@@ -198,6 +218,7 @@ class StoreMachine(RuleBasedStateMachine):
             self.snapshot(records[-1].sequence, data) if records and data.draw(st.booleans()) else None,
             is_release,
             graph if records else "",
+            self.taken(thread.messages, thread.amendments, data) if thread is not None else None,
         )
         store = self.stores[data.draw(st.sampled_from([holder.store] * 8 + [0]))]
         if store is not self.stores[holder.store]:
@@ -214,6 +235,12 @@ class StoreMachine(RuleBasedStateMachine):
             facts = (data.draw(TEXTS), data.draw(RUNS), data.draw(TIMES), data.draw(BODIES))
             found.append(Record(head, *facts, data.draw(st.none() | BODIES), data.draw(st.integers(0, 5))))
         return found
+
+    def taken(self, messages: Sequence[Posted], amendments: int, data: st.DataObject) -> Taken | None:
+        if not messages or data.draw(st.booleans()):
+            return None
+        ids = data.draw(st.lists(st.sampled_from([*[one.id for one in messages], 0]), unique=True))
+        return Taken(ids, data.draw(st.sampled_from([None, *[amendments] * 4, amendments + 1])))
 
     def rows(self, data: st.DataObject) -> list[InterruptRow]:
         name = st.sampled_from("pqr\x00").map(lambda letter: f"{self.prefix} {letter}")
@@ -236,6 +263,44 @@ class StoreMachine(RuleBasedStateMachine):
         self.check(
             self.store(data).signal(key, signal), lambda: self.model.signal(key, signal), bool, *key, signal.run_id
         )
+
+    # -- messages ----------------------------------------------------------------------------------
+
+    @rule(data=st.data(), kind=st.sampled_from(["enqueue", "steer\x00"]), at=TIMES, body=BODIES, is_told=st.booleans())
+    def post(self, data: st.DataObject, kind: str, at: float, body: bytes, is_told: bool) -> None:
+        owned = [holder.key for holder in self.model.owners()] * 4
+        key, run_id = data.draw(st.sampled_from([*owned, *self.keys])), data.draw(RUNS)
+        message, signal = Posted(kind, run_id, at, body), Signal(kind, "", body) if is_told else None
+        ids = [one.id for one in self.model.mail(key).messages]
+        given: list[int | None] = []
+
+        def shown(number: int | None) -> int | None:
+            given.append(number)
+            return number if number is None or number in ids else 0
+
+        was_made = self.check(
+            self.store(data).post(key, message, signal),
+            lambda: self.model.post(key, message, signal),
+            shown,
+            *key,
+            run_id,
+        )
+        if was_made and given[0] is not None and given[0] not in ids:
+            assert given[0] > max(ids, default=0)
+            self.model.threads[key].messages[-1] = message._replace(id=given[0])
+            self.counts["posted"] += 1
+
+    @rule(data=st.data())
+    def mail(self, data: st.DataObject) -> None:
+        key = self.key(data)
+        self.check(self.store(data).mail(key), lambda: self.model.mail(key), as_mail, *key)
+
+    @rule(data=st.data(), body=st.none() | BODIES)
+    def amend(self, data: st.DataObject, body: bytes | None) -> None:
+        key = self.key(data)
+        number = data.draw(st.sampled_from([*[one.id for one in self.model.mail(key).messages] * 8, 0]))
+        call = self.store(data).amend(key, number, body)
+        self.check(call, lambda: self.model.amend(key, number, body), bool, *key)
 
     # -- reading -----------------------------------------------------------------------------------
 
@@ -347,6 +412,10 @@ class StoreMachine(RuleBasedStateMachine):
             self.wait(until_removed(self.stores[0], key))
 
 
+def as_mail(found: Mail) -> Mail:
+    return found._replace(messages=tuple(found.messages))
+
+
 def run_machine(kind: type[StoreMachine], runs: int, phases: Sequence[Phase] = tuple(Phase)) -> None:
     """Run a machine so often, and print what it did."""
     kind.counts = Counter()
@@ -364,6 +433,7 @@ def run_machine(kind: type[StoreMachine], runs: int, phases: Sequence[Phase] = t
     assert kind.counts["runs"] >= runs
     assert kind.counts["calls"] >= runs * STEPS / 2
     assert kind.counts["pruned"]
+    assert kind.counts["posted"]
     assert kind.counts["busy or stale"]
 
 

@@ -87,6 +87,8 @@ class MailTests(StoreTests):
         await store.post(KEY, message("a"))
         await owner.release(status="idle", run_id="")
         assert await names(store) == ["a"]
+        assert await store.acquire(KEY, lease_seconds=LEASE, create=False) is None
+        assert await store.threads() == []
 
         owner = await Owner.of(store)
         store.abandon(KEY, owner.epoch)
