@@ -11,7 +11,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
 from taf.checkpointer.outcome import Outcome, tell
-from taf.checkpointer.postgres_service import DRIVER_ERRORS, Connection, Piece, Service, Work
+from taf.checkpointer.postgres_connections import Connection
+from taf.checkpointer.postgres_service import DRIVER_ERRORS, Piece, Service, Work
 
 P = TypeVar("P")
 T = TypeVar("T")

@@ -9,10 +9,11 @@ from typing import NamedTuple
 from taf.checkpointer import postgres_rows as rows
 from taf.checkpointer.base import Grant, Known, ThreadKey
 from taf.checkpointer.postgres_batches import Batches
+from taf.checkpointer.postgres_connections import Connection
 from taf.checkpointer.postgres_mail import Mailbox
 from taf.checkpointer.postgres_pulse import Lease, Pulse
 from taf.checkpointer.postgres_rows import Statements, ThreadState, encode_name
-from taf.checkpointer.postgres_service import Connection, Service
+from taf.checkpointer.postgres_service import Service
 from taf.checkpointer.watches import Place
 from taf.errors import StoreCorruptError, ThreadBusyError
 from taf.ids import new_id

@@ -9,9 +9,10 @@ from typing import Any, NamedTuple, TypeAlias
 from taf.checkpointer import postgres_rows as rows
 from taf.checkpointer.base import Change, Commit, Signal
 from taf.checkpointer.postgres_batches import Batches
+from taf.checkpointer.postgres_connections import Connection
 from taf.checkpointer.postgres_pulse import Lease, Pulse
 from taf.checkpointer.postgres_rows import Statements, encode_name
-from taf.checkpointer.postgres_service import Connection, Service
+from taf.checkpointer.postgres_service import Service
 from taf.checkpointer.watches import Place
 from taf.errors import StaleOwnerError
 

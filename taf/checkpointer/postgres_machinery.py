@@ -6,9 +6,10 @@ import os
 from typing import Any
 
 from taf.checkpointer.base import ThreadKey
+from taf.checkpointer.postgres_connections import Connection
 from taf.checkpointer.postgres_pulse import Lease, Pulse
 from taf.checkpointer.postgres_rows import Statements
-from taf.checkpointer.postgres_service import Connection, Service, Settings, Work
+from taf.checkpointer.postgres_service import Service, Settings, Work
 from taf.errors import CheckpointerError
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from taf.checkpointer.base import NO_MAIL, Change, Grant, Known, Mail, Posted, Signal, ThreadKey
+from taf.checkpointer.postgres_connections import Connection
 from taf.checkpointer.postgres_pulse import Pulse
 from taf.checkpointer.postgres_reads import Reader
 from taf.checkpointer.postgres_rows import (
@@ -19,7 +20,6 @@ from taf.checkpointer.postgres_rows import (
     owned_unless,
     signals_of,
 )
-from taf.checkpointer.postgres_service import Connection
 from taf.checkpointer.watches import Place
 from taf.errors import StoreCorruptError
 

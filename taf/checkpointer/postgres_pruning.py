@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from taf.checkpointer.base import Cut
+from taf.checkpointer.postgres_connections import Connection
 from taf.checkpointer.postgres_reads import Reader
 from taf.checkpointer.postgres_rows import Statements, encode_name
-from taf.checkpointer.postgres_service import Connection
 
 
 class Pruning:

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from taf.checkpointer import postgres_rows as rows
 from taf.checkpointer.base import Known, Record, Snapshot, Stored, ThreadKey
+from taf.checkpointer.postgres_connections import Connection
 from taf.checkpointer.postgres_pulse import Pulse
 from taf.checkpointer.postgres_rows import Statements, ThreadState, encode_name
-from taf.checkpointer.postgres_service import Connection
 
 
 class Reader:

@@ -16,11 +16,11 @@ from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 import asyncpg
 
 from taf.checkpointer.outcome import Outcome, tell
+from taf.checkpointer.postgres_connections import Connection, Connections
 from taf.checkpointer.postgres_schema import migrate
-from taf.errors import CheckpointerClosedError, CheckpointerError, StoreUnavailableError
+from taf.errors import CheckpointerClosedError, StoreUnavailableError, TafError
 
 T = TypeVar("T")
-Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 Direct: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 Work = Callable[[Connection, int], Awaitable[T]]
 """Takes a connection, and how many attempts were begun before: whether one of them was made is for it to find out."""
@@ -111,7 +111,7 @@ class Service:
         self._is_closed = False
         self.loop: asyncio.AbstractEventLoop | None = None
         # Only the thread uses these.
-        self._pool: asyncpg.Pool[asyncpg.Record] | None = None
+        self._connections: Connections | None = None
         self._opening: asyncio.Lock | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -192,11 +192,10 @@ class Service:
         if others:
             await asyncio.wait(others)
         with suppress(Exception):
-            await asyncio.wait_for(farewell(), self.settings.attempt_seconds)
-        if self._pool is not None:
-            with suppress(Exception):
-                await asyncio.wait_for(self._pool.close(), 2.0)
-            self._pool.terminate()
+            async with asyncio.timeout(self.settings.attempt_seconds):
+                await farewell()
+        if self._connections is not None:
+            await self._connections.close(2.0)
         self.loop.stop()
 
     async def do(self, piece: Piece[T], *, first: int = 0) -> None:
@@ -232,26 +231,29 @@ class Service:
             return await self._attempt(work, number)
 
     async def _attempt(self, work: Work[T], number: int) -> T:
-        pool = self._pool or await self.open()
-        connection = await pool.acquire(timeout=self.settings.attempt_seconds)
+        connections = self._connections or await self.open()
+        connection = await connections.take()
         try:
             if not self.settings.is_pooled:
                 return await work(connection, number)
             async with connection.transaction():
                 return await work(connection, number)
-        except (asyncpg.PostgresError, CheckpointerError):
+        except asyncpg.exceptions.OperatorInterventionError:  # the server is about to close it
+            connection.terminate()
+            raise
+        except (asyncpg.PostgresError, TafError):
             raise
         except BaseException:  # nobody knows what it was doing
             connection.terminate()
             raise
         finally:
-            await pool.release(connection, timeout=1.0)
+            await connections.give_back(connection)
 
-    async def open(self) -> asyncpg.Pool[asyncpg.Record]:
-        """Return the pool. At first, make the tables where they are missing."""
+    async def open(self) -> Connections:
+        """Return the connections. At first, make the tables where they are missing."""
         assert self._opening is not None
         async with self._opening:
-            if self._pool is None:
+            if self._connections is None:
                 direct = await self.connect(self.settings.direct_dsn or self.settings.dsn)
                 try:
                     await migrate(direct, self._tables, self._schema)
@@ -268,8 +270,8 @@ class Service:
                 )
                 if not self.settings.is_pooled:
                     await self._refuse_pooler(pool)
-                self._pool = pool
-            return self._pool
+                self._connections = Connections(pool, self.settings.pool_size)
+            return self._connections
 
     async def _refuse_pooler(self, pool: asyncpg.Pool[asyncpg.Record]) -> None:
         """Raise behind a pooler: another client's prepared statement may have the name of one of ours."""
