@@ -121,7 +121,8 @@ class Pulse:
             raise CheckpointerClosedError
         lease = self._leases.get(key)
         unwatch = self.watches.add(key, watcher, lease.seen if lease else NOWHERE, signals_only)
-        self._call(self._poll_soon)
+        # What was signalled before is told to an owner by its next commit.
+        self._call(self._back_up_soon if lease is not None and signals_only else self._poll_soon)
         return unwatch
 
     def close(self) -> None:
@@ -132,20 +133,27 @@ class Pulse:
 
     def _call(self, what: Callable[[], None]) -> None:
         service = self.service
-        if service is not None:
+        if service is not None and service.is_here:
+            what()
+        elif service is not None:
             with suppress(CheckpointerClosedError):
-                service.start()
-            if service.loop is not None:
-                with suppress(RuntimeError):  # the loop is closed
-                    service.loop.call_soon_threadsafe(what)
+                service.call(what)
 
     def _be_due(self, seconds: float) -> None:
-        self._renewal_due = min(self._renewal_due, self._now() + seconds)
-        self._wake.set()
+        due = self._now() + seconds
+        if due < self._renewal_due:
+            self._renewal_due = due
+            self._wake.set()
 
     def _poll_soon(self) -> None:
         self._poll_due = self._backup_due = self._now()
         self._wake.set()
+
+    def _back_up_soon(self) -> None:
+        now = self._now()
+        if self._backup_due < now:  # nobody watched for a while
+            self._backup_due = now + BACKUP_POLL_SECONDS
+            self._wake.set()
 
     @staticmethod
     def _now() -> float:

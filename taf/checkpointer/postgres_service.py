@@ -135,9 +135,10 @@ class Service:
         with suppress(CheckpointerClosedError):
             self.call(lambda: self.begin(self.do(piece)))
 
-    def start(self) -> None:
-        """Start the thread, if it does not run yet."""
-        self.call(lambda: None)
+    @property
+    def is_here(self) -> bool:
+        """True in the thread itself."""
+        return threading.current_thread() is self._thread
 
     def call(self, call: Callable[[], None]) -> None:
         """Have something called in the thread."""

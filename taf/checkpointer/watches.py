@@ -54,7 +54,7 @@ class Watches:
         self._lock = threading.Lock()
         self._watches: dict[ThreadKey, list[_Watch]] = {}
         self.generation = 0
-        """Grows with each new watcher, who may have missed what was told before."""
+        """Grows with each new watcher who may have missed what was told before: an owner's next commit tells it."""
 
     def __bool__(self) -> bool:
         return bool(self._watches)
@@ -73,7 +73,7 @@ class Watches:
         watch = _Watch(watcher, told, signals_only)
         with self._lock:
             self._watches[key] = [*self._watches.get(key, ()), watch]
-            self.generation += 1
+            self.generation += not (signals_only and told is not NOWHERE)
 
         def unwatch() -> None:
             watch.end()
