@@ -48,7 +48,7 @@ class Recovered:
     """What a recovery did, by thread.
 
     ``results``: how runs came to rest that were continued or begun here, of each thread the last. ``failed``: what
-    others raised: a node's error, which is on record, or why the thread could not be read. ``passed_on``: threads that
+    others raised: a node's error, which is on record, or why a thread or a message could not be taken up. ``passed_on``: threads that
     somebody else took first.
     """
 
@@ -145,7 +145,7 @@ class Recovery:
         self, row: ThreadRow, begin: Callable[[ThreadRow], Awaitable[ActiveRun | None]]
     ) -> ExecutionStatus | None:
         """Begin a run, and note how it came to rest. Return None when there is no more to do on its thread."""
-        thread_id, run = row.thread_id, None
+        thread_id, run, active = row.thread_id, None, None
         try:
             active = await begin(row)
             if active is None:
@@ -153,8 +153,10 @@ class Recovery:
             # Not awaited itself: a run belongs to its app, and goes on when nobody looks after it any more.
             await asyncio.wait([active.outcome])
             run = await active.result()
-        except (ThreadBusyError, NothingToResumeError):
-            pass
+        except (ThreadBusyError, NothingToResumeError) as error:
+            if active is not None and active.turn is not None:  # a message that has nothing to say to the thread
+                self.outcome.failed[thread_id] = error
+                return ExecutionStatus.IDLE
         except AppClosedError:
             self.is_over = True
             return None

@@ -8,7 +8,14 @@ from typing import Any
 
 import pytest
 
-from taf import ConfigError, ExecutionStatus, InvalidInputError, QueueWithdrawnError, ThreadBusyError
+from taf import (
+    ConfigError,
+    ExecutionStatus,
+    InvalidInputError,
+    NothingToResumeError,
+    QueueWithdrawnError,
+    ThreadBusyError,
+)
 from taf.checkpointer import BaseCheckpointer
 from taf.checkpointer.base import ThreadKey
 from taf.graph.recovery import Recovered
@@ -371,13 +378,13 @@ async def test_input_that_cannot_be_read_is_refused_before_it_waits(store: BaseC
         await first
 
 
-async def leave_behind(slow: Slow, store: BaseCheckpointer, *texts_waiting: str, dies: bool = False) -> None:
+async def leave_behind(slow: Slow, store: BaseCheckpointer, *texts_waiting: str | None, dies: bool = False) -> None:
     """Let messages wait behind a run, and lose whoever would have run them; the run, too, if it ``dies``."""
     owner, sender = slow.app(store), slow.app(store, multitask_strategy="enqueue")
     await owner.asubmit(said("one"), named("r1"))
     await until(lambda: slow.began)
     for text in texts_waiting:
-        await sender.asubmit(said(text), named(f"r-{text}"))
+        await sender.asubmit(None if text is None else said(text), named(f"r-{text}"))
     await sender.aclose()
     if dies:  # as a process dies that is killed
         ledger = owner._active["t"].engine._ledger
@@ -405,6 +412,17 @@ async def test_messages_that_nobody_takes_up_are_recovered(
             assert (done.results["t"].run_id, texts(done.results["t"])) == ("r-three", answered)
             assert (done.failed, done.passed_on) == ({}, [])
             assert texts(await app.ajoin(CONFIG, "r-two")) == answered[:4]
+            assert await app.arecover() == Recovered()
+
+
+async def test_a_message_that_has_nothing_to_say_holds_up_no_other(store: BaseCheckpointer) -> None:
+    slow = Slow()
+    async with asyncio.timeout(HANG):
+        await leave_behind(slow, store, None, "two")
+        async with slow.app(store) as app:
+            done = await app.arecover()
+            assert isinstance(done.failed["t"], NothingToResumeError)
+            assert (done.results["t"].run_id, done.passed_on) == ("r-two", [])
             assert await app.arecover() == Recovered()
 
 
