@@ -48,8 +48,8 @@ class Recovered:
     """What a recovery did, by thread.
 
     ``results``: how runs came to rest that were continued or begun here, of each thread the last. ``failed``: what
-    others raised: a node's error, which is on record, or why a thread or a message could not be taken up. ``passed_on``: threads that
-    somebody else took first.
+    others raised: a node's error, which is on record, or why a thread or a message could not be taken up.
+    ``passed_on``: threads that somebody else took first.
     """
 
     results: dict[str, RunResult] = field(default_factory=dict[str, RunResult])
