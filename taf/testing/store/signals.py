@@ -185,6 +185,7 @@ class SignalTests(StoreTests):
 
         with loops(1) as running:
             hearing = asyncio.create_task(running.run(hear))
-            await asyncio.wait_for(is_watched.wait(), HANG)
+            async with asyncio.timeout(HANG):
+                await is_watched.wait()
             await owner.append(make_record(1), make_record(2))
             assert await hearing == [2]
