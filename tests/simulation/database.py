@@ -336,4 +336,5 @@ def _is_shown(row: Row, listing: Listing) -> bool:
         and listing.graph in (None, row.graph)
         and (listing.since is None or listing.since <= row.updated)
         and (listing.before is None or row.updated < listing.before)
+        and bool(row.messages or not listing.has_mail)
     )

@@ -111,7 +111,8 @@ class Scenario:
     def _announce(self, key: ThreadKey, place: Moment, change: Change) -> None:
         world, faults = self.world, self.world.faults
         for process, store in self.stores.items():
-            if key not in store.watches or faults.happens("lost notification"):
+            is_wanted = store.watches.wants(key, has_signals=bool(change.signals))
+            if not is_wanted or faults.happens("lost notification"):
                 continue
             delays = [world.delay()]
             if faults.happens("late notification"):
