@@ -11,7 +11,6 @@ from contextlib import suppress
 from typing import TypeAlias
 
 import asyncpg
-from asyncpg import InterfaceError
 
 Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 
@@ -83,5 +82,5 @@ class Connections:
 def _is_open(connection: Connection) -> bool:
     try:
         return not connection.is_closed()
-    except InterfaceError:  # the pool has it back already, since it was terminated
+    except asyncpg.InterfaceError:  # the pool has it back already, since it was terminated
         return False

@@ -21,6 +21,7 @@ from taf.checkpointer.base import Listing, ThreadRow
 from taf.errors import (
     AppClosedError,
     CheckpointerClosedError,
+    CheckpointerError,
     ConfigError,
     GraphChangedError,
     NothingToResumeError,
@@ -162,9 +163,10 @@ class Recovery:
             return None
         except Exception as error:
             self.outcome.failed[thread_id] = error
-            if not isinstance(error, GraphChangedError | StoreCorruptError):
-                return ExecutionStatus.ERROR
-            self.hopeless[thread_id] = row.head
+            if isinstance(error, GraphChangedError | StoreCorruptError):
+                self.hopeless[thread_id] = row.head
+            elif active is not None and not isinstance(error, CheckpointerError):
+                return ExecutionStatus.ERROR  # a node's own: what waits behind it goes on
             return None
         if run is None:  # it was somebody else's, or was deleted meanwhile
             self.outcome.passed_on.append(thread_id)

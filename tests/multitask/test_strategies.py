@@ -14,6 +14,7 @@ from taf import (
     InvalidInputError,
     NothingToResumeError,
     QueueWithdrawnError,
+    StoreUnavailableError,
     ThreadBusyError,
 )
 from taf.checkpointer import BaseCheckpointer
@@ -424,6 +425,20 @@ async def test_a_message_that_has_nothing_to_say_holds_up_no_other(store: BaseCh
             assert isinstance(done.failed["t"], NothingToResumeError)
             assert (done.results["t"].run_id, done.passed_on) == ("r-two", [])
             assert await app.arecover() == Recovered()
+
+
+async def test_a_recovery_whose_store_fails_gives_up(store: BaseCheckpointer, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail(*_: Any) -> Any:
+        raise StoreUnavailableError("read the mail", "it is gone")
+
+    slow = Slow()
+    async with asyncio.timeout(HANG):
+        await leave_behind(slow, store, "two")
+        async with slow.app(store) as app:
+            with monkeypatch.context() as failing:
+                failing.setattr(store, "mail", fail)
+                assert isinstance((await app.arecover()).failed["t"], StoreUnavailableError)
+            assert (await app.arecover()).results["t"].run_id == "r-two"
 
 
 async def test_messages_that_wait_for_a_human_or_behind_a_stop_are_left_by_a_recovery(store: BaseCheckpointer) -> None:
