@@ -144,13 +144,15 @@ class RemoteTurn:
         for asked in self._open:
             if not asked.done():
                 asked.set_result(None)
+        left = 0.0  # cancelled meanwhile, it waits no more
         try:
             if self._prompting is not None and not self._prompting.done():
                 with contextlib.suppress(ConnectionError):
                     await self._conn.cancel(session_id=self.session_id)
                     await asyncio.wait({self._prompting}, timeout=grace)
+            left = grace
         finally:
-            await self.close(grace)
+            await self.close(left)
 
     async def close(self, grace: float) -> None:
         """End its process, in seconds or by force."""
