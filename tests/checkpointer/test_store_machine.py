@@ -54,6 +54,8 @@ BODIES = st.sampled_from([b"", b"body", b"\x00\xff", b"x" * 30])
 TIMES = st.sampled_from([0.0, 1.5, 1767225600.1234567])
 NUMBER = itertools.count()
 STEPS = 50
+ENOUGH = 60
+"""In so many runs every rule comes."""
 
 
 class StoreMachine(RuleBasedStateMachine):
@@ -432,9 +434,10 @@ def run_machine(kind: type[StoreMachine], runs: int, phases: Sequence[Phase] = t
     print(f"{kind.__name__}: {dict(kind.counts)}, 0 differences")
     assert kind.counts["runs"] >= runs
     assert kind.counts["calls"] >= runs * STEPS / 2
-    assert kind.counts["pruned"]
-    assert kind.counts["posted"]
-    assert kind.counts["busy or stale"]
+    if runs >= ENOUGH:  # in fewer, a rule that is left out at random may not come at all
+        assert kind.counts["pruned"]
+        assert kind.counts["posted"]
+        assert kind.counts["busy or stale"]
 
 
 def test_the_memory_store_does_what_the_model_does() -> None:
