@@ -208,8 +208,8 @@ class SqliteCheckpointer(BaseCheckpointer):
             state = rows.find(connection, key)
             if state is None or not self._is_owned(key, state):
                 return None
-            number = sqlite_mail.put(connection, state, message)
-            if signal is not None:
+            number, is_new = sqlite_mail.put(connection, state, message)
+            if signal is not None and is_new:
                 rows.leave(connection, state.thread, signal)
             return number, self._left(connection, state)
 

@@ -49,11 +49,12 @@ class MailTests(StoreTests):
         assert await store.mail(OTHER) == Mail()
 
     async def test_a_run_has_one_message(self, store: BaseCheckpointer) -> None:
-        await Owner.of(store)
+        owner = await Owner.of(store)
         first = await store.post(KEY, message("a"))
 
-        assert await store.post(KEY, message("a")) == first
+        assert await store.post(KEY, message("a"), Signal("enqueue", "", b"a")) == first
         assert await names(store) == ["a"]
+        assert await owner.step() == ()
 
     async def test_whoever_acquires_the_thread_sees_its_mail(self, store: BaseCheckpointer) -> None:
         owner = await Owner.of(store)
