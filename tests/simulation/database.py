@@ -227,11 +227,12 @@ class Database:
         row = self.rows.get(key)
         if row is None or not self.is_owned(row, caller):
             return None
-        if all(one.run_id != message.run_id for one in row.messages):
+        is_new = all(one.run_id != message.run_id for one in row.messages)
+        if is_new:
             self._signals += 1
             row.messages.append(message._replace(id=self._signals))
         number = next(one.id for one in row.messages if one.run_id == message.run_id)
-        if signal is not None:
+        if signal is not None and is_new:
             self._signals += 1
             row.signals.append(signal._replace(id=self._signals))
         row.revision += 1
