@@ -56,17 +56,21 @@ class Held:
 
     async def _keep(self, key: Key, waiting: Waiting) -> None:
         """Wait until the agent is taken back. End it when it is not in time, or when the loop ends meanwhile."""
-        turn, is_taken = waiting.turn, waiting.is_taken
         try:
-            await asyncio.wait({is_taken}, timeout=self._seconds)
-            if not (is_taken.done() and is_taken.result()):
-                self._drop(key, waiting)
-                await turn.cancel(self._grace)
+            await asyncio.wait({waiting.is_taken}, timeout=self._seconds)
+            if self._let_go(key, waiting):
+                await waiting.turn.cancel(self._grace)
         except asyncio.CancelledError:
-            if not (is_taken.done() and is_taken.result()):
-                self._drop(key, waiting)
-                await turn.close(self._grace)
+            if self._let_go(key, waiting):
+                await waiting.turn.close(self._grace)
             raise
+
+    def _let_go(self, key: Key, waiting: Waiting) -> bool:
+        """Keep an agent no longer. Return False if the node has taken it back, and it is not to be ended."""
+        if waiting.is_taken.done() and waiting.is_taken.result():
+            return False
+        self._drop(key, waiting)
+        return True
 
     def has(self, turn: RemoteTurn) -> bool:
         """Say whether an agent waits."""

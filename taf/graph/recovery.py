@@ -76,14 +76,17 @@ class Host(Protocol):
         ...
 
 
-async def _unowned(runtime: Runtime, wanted: Listing) -> AsyncGenerator[ThreadRow, None]:
-    """Yield the threads of a listing that nobody owns."""
-    journal, after = runtime.journal, ""
-    while rows := await journal.store.threads(journal.tenant, wanted, after=after, limit=PAGE):
-        for row in rows:
-            if not row.is_owned:
-                yield row
-        after = rows[-1].cursor
+async def _lost(runtime: Runtime) -> AsyncGenerator[ThreadRow, None]:
+    """Yield the threads of this app's graph that nobody owns: those whose runs are under way, then those with mail."""
+    journal = runtime.journal
+    running = Listing((ExecutionStatus.RUNNING.value,), journal.graph)
+    for wanted in (running, Listing(graph=journal.graph, has_mail=True)):
+        after = ""
+        while rows := await journal.store.threads(journal.tenant, wanted, after=after, limit=PAGE):
+            for row in rows:
+                if not row.is_owned:
+                    yield row
+            after = rows[-1].cursor
 
 
 class Recovery:
@@ -100,18 +103,16 @@ class Recovery:
         """The app was closed."""
 
     async def scan(self) -> None:
-        """Look at all threads of this app's graph once, and continue what is lost, as soon as there is room."""
+        """Look at all threads once, and continue what is lost, as soon as there is room."""
         self._host.give_up_lost()
-        runtime = self._host.runtime
-        lost_runs = Listing((ExecutionStatus.RUNNING.value,), runtime.journal.graph)
-        for wanted in (lost_runs, Listing(graph=runtime.journal.graph, has_mail=True)):
-            async with aclosing(_unowned(runtime, wanted)) as rows:
-                async for row in rows:
-                    if row.thread_id not in self._waiting and self.hopeless.get(row.thread_id) != row.head:
-                        await self._slots.acquire()
-                        task = asyncio.create_task(self._attend(row), name=f"taf recovery {row.thread_id}")
-                        self._waiting[row.thread_id] = task
-                        task.add_done_callback(partial(self._done, row.thread_id))
+        async with aclosing(_lost(self._host.runtime)) as rows:
+            async for row in rows:
+                if row.thread_id in self._waiting or self.hopeless.get(row.thread_id) == row.head:
+                    continue
+                await self._slots.acquire()
+                task = asyncio.create_task(self._attend(row), name=f"taf recovery {row.thread_id}")
+                self._waiting[row.thread_id] = task
+                task.add_done_callback(partial(self._done, row.thread_id))
 
     def _done(self, thread_id: str, _: object) -> None:
         del self._waiting[thread_id]

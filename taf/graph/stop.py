@@ -40,10 +40,10 @@ class StopStatus(TypedDict):
 
 def tell(active: ActiveRun | None, reason: str) -> ActiveRun | None:
     """Tell a run to stop, at once and from any OS thread. Return it if it was under way here."""
-    if active is None or active.engine.is_at_rest:
-        return None
-    if active.is_lost:
+    if active is not None and active.is_lost:
         active.give_up()
+        return None
+    if active is None or active.engine.is_at_rest:
         return None
     active.request_stop(reason)
     return active

@@ -43,12 +43,8 @@ class StraightAhead(Halting, Host):
         runner, spec, parent, run = self.runner, self.runtime.spec, self.parent, ledger.run
         if self.has_mail or not _is_plain(run, spec):
             return None
-        schema, plain, own, is_quick = (
-            spec.schema,
-            spec.plain,
-            asyncio.current_task(),
-            ledger.is_quick and self._is_silent,
-        )
+        schema, plain, own = spec.schema, spec.plain, asyncio.current_task()
+        is_quick = ledger.is_quick and self._is_silent
         view, wanted, can_ask = schema.view, schema.wanted_by_dict, schema.can_ask
         values, frontier, step = run.values, run.frontier, run.step
         while step < limit and len(frontier) == 1 and (way := plain.get(frontier[0].key)) is not None:
