@@ -316,3 +316,31 @@ async def test_a_signal_that_cannot_be_read_does_not_make_a_commit_look_like_a_f
 
     assert [signal.kind for signal in await owner.step()] == ["stop"]
     assert len(await store.read(KEY)) == 2
+
+
+async def test_what_is_refused_costs_no_connection(
+    store: PgCheckpointer, database: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    owner = await Owner.of(store)
+    await owner.step()
+    before = await sessions(database)
+    for _ in range(5):
+        with pytest.raises(ThreadBusyError):
+            await store.acquire(KEY, lease_seconds=15)
+        with pytest.raises(StaleOwnerError):
+            await store.append(owner.commit([make_record(9)], expected=8))
+    assert sorted(await sessions(database)) == sorted(before)
+    await owner.step()
+
+
+async def test_a_connection_goes_back_to_the_pool_when_nobody_needs_it(
+    pg_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("taf.checkpointer.postgres_connections.SPARE_SECONDS", 0.01)
+    async with PgCheckpointer(pg_dsn, pool_size=2) as store:
+        owner = await Owner.of(store)
+        connections = store._machinery.service._connections
+        assert connections is not None
+        for _ in range(3):
+            await asyncio.gather(owner.step(), *[store.load(KEY) for _ in range(6)])
+            await until(lambda: not connections._spare and connections._pool.get_idle_size())
