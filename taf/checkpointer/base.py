@@ -304,7 +304,7 @@ class BaseCheckpointer(ABC):
     async def post(self, key: ThreadKey, message: Posted, signal: Signal | None = None) -> int | None:
         """Leave a message, and in the same transaction a signal. Return its id, or None when nobody owns the thread.
 
-        A message of a run that has one there already is not left again.
+        A message of a run that has one there already is not left again: its id is returned, owner or not.
         """
 
     @abstractmethod

@@ -233,10 +233,8 @@ class InMemoryCheckpointer(BaseCheckpointer):
         """See ``BaseCheckpointer.post``."""
         with self._lock:
             thread = self._threads.get(key)
-            if thread is None or not thread.is_owned:
-                return None
-            there = next((one.id for one in thread.messages if one.run_id == message.run_id), None)
-            if there is not None:
+            there = next((one.id for one in thread.messages if one.run_id == message.run_id), None) if thread else None
+            if thread is None or there is not None or not thread.is_owned:
                 return there
             self._last_signal += 1
             number = self._last_signal

@@ -12,6 +12,7 @@ import sqlite3
 import time
 import weakref
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Literal, NamedTuple
 
 from taf.checkpointer import sqlite_mail
@@ -177,15 +178,9 @@ class SqliteCheckpointer(BaseCheckpointer):
 
     async def signal(self, key: ThreadKey, signal: Signal) -> bool:
         """See ``BaseCheckpointer.signal``."""
-
-        def after(told: _Told | None) -> None:
-            if told is not None:
-                self._tell(key, told)
-
-        told = await self._writer.run(
-            f'signal thread "{key.thread}"', lambda connection: self._signal(connection, key, signal), after
-        )
-        return told is not None
+        what, after = f'signal thread "{key.thread}"', partial(self._tell, key)
+        work = partial(self._signal, key=key, signal=signal)
+        return await self._writer.run(what, work, after) is not None
 
     def _signal(self, connection: sqlite3.Connection, key: ThreadKey, signal: Signal) -> _Told | None:
         state = rows.find(connection, key)
@@ -204,21 +199,20 @@ class SqliteCheckpointer(BaseCheckpointer):
     async def post(self, key: ThreadKey, message: Posted, signal: Signal | None = None) -> int | None:
         """See ``BaseCheckpointer.post``."""
 
-        def work(connection: sqlite3.Connection) -> tuple[int, _Told] | None:
+        def work(connection: sqlite3.Connection) -> tuple[int | None, _Told | None]:
             state = rows.find(connection, key)
-            if state is None or not self._is_owned(key, state):
-                return None
-            number, is_new = sqlite_mail.put(connection, state, message)
-            if signal is not None and is_new:
+            there = None if state is None else sqlite_mail.waiting(connection, state, message.run_id)
+            if state is None or there is not None or not self._is_owned(key, state):
+                return there, None
+            number = sqlite_mail.put(connection, state, message)
+            if signal is not None:
                 rows.leave(connection, state.thread, signal)
             return number, self._left(connection, state)
 
-        def after(left: tuple[int, _Told] | None) -> None:
-            if left is not None:
-                self._tell(key, left[1])
+        def after(left: tuple[int | None, _Told | None]) -> None:
+            self._tell(key, left[1])
 
-        left = await self._writer.run(f'post to thread "{key.thread}"', work, after)
-        return None if left is None else left[0]
+        return (await self._writer.run(f'post to thread "{key.thread}"', work, after))[0]
 
     async def mail(self, key: ThreadKey) -> Mail:
         """See ``BaseCheckpointer.mail``."""
@@ -242,11 +236,8 @@ class SqliteCheckpointer(BaseCheckpointer):
             place = Place(state.thread, state.revision + 1)
             return told._replace(place=place) if is_made else None
 
-        def after(told: _Told | None) -> None:
-            if told is not None:
-                self._tell(key, told)
-
-        return await self._writer.run(f'amend the mail of thread "{key.thread}"', work, after) is not None
+        what, after = f'amend the mail of thread "{key.thread}"', partial(self._tell, key)
+        return await self._writer.run(what, work, after) is not None
 
     async def prune(self, cut: Cut) -> bool:
         """See ``BaseCheckpointer.prune``."""
@@ -342,8 +333,8 @@ class SqliteCheckpointer(BaseCheckpointer):
         self._machinery.enter()
         return self._machinery.pulse.watch(key, watcher, signals_only=signals_only)
 
-    def _tell(self, key: ThreadKey, told: _Told) -> None:
-        if told.place is not None:
+    def _tell(self, key: ThreadKey, told: _Told | None) -> None:
+        if told is not None and told.place is not None:
             self._machinery.pulse.watches.tell(key, told.place, told.change)
 
     def close(self) -> None:

@@ -22,13 +22,15 @@ def mail(connection: sqlite3.Connection, state: ThreadState) -> Mail:
     return Mail(tuple(found), state.amendments)
 
 
-def put(connection: sqlite3.Connection, state: ThreadState, message: Posted) -> tuple[int, bool]:
-    """Leave a message, unless its run has one there already; return its id, and whether it is new."""
-    there = connection.execute(
-        "SELECT id FROM taf_messages WHERE thread = ? AND run_id = ?", (state.thread, message.run_id)
-    ).fetchone()
-    if there is not None:
-        return int(there[0]), False
+def waiting(connection: sqlite3.Connection, state: ThreadState, run_id: str) -> int | None:
+    """Return the id of the message that waits for a run."""
+    found = connection.execute("SELECT id FROM taf_messages WHERE thread = ? AND run_id = ?", (state.thread, run_id))
+    row = found.fetchone()
+    return None if row is None else int(row[0])
+
+
+def put(connection: sqlite3.Connection, state: ThreadState, message: Posted) -> int:
+    """Leave a message, and return its id."""
     cursor = connection.execute(
         "INSERT INTO taf_messages (thread, kind, run_id, at, body) VALUES (?, ?, ?, ?, ?)",
         (state.thread, message.kind, message.run_id, message.at, message.body),
@@ -36,7 +38,7 @@ def put(connection: sqlite3.Connection, state: ThreadState, message: Posted) -> 
     connection.execute(
         "UPDATE taf_threads SET messages = messages + 1, revision = revision + 1 WHERE id = ?", (state.thread,)
     )
-    return int(cursor.lastrowid or 0), True
+    return int(cursor.lastrowid or 0)
 
 
 def amend(connection: sqlite3.Connection, thread: int, message: int, body: bytes | None) -> bool:

@@ -133,11 +133,11 @@ class Model:
     def post(self, key: ThreadKey, message: Posted, signal: Signal | None) -> int | None:
         """Leave a message. Return its id: 0 for a new one, whose id the store chooses, or None when it is refused."""
         thread = self.threads.get(key)
-        if thread is None or thread.owner is None:
-            return None
-        there = [one.id for one in thread.messages if one.run_id == message.run_id]
+        there = [one.id for one in thread.messages if one.run_id == message.run_id] if thread else []
         if there:
             return there[0]
+        if thread is None or thread.owner is None:
+            return None
         thread.messages.append(message)
         if signal is not None:
             thread.signals.append(signal[:3])

@@ -225,9 +225,9 @@ class Database:
     ) -> tuple[int, Place, Change] | None:
         """See ``BaseCheckpointer.post``."""
         row = self.rows.get(key)
-        if row is None or not self.is_owned(row, caller):
+        is_new = row is not None and all(one.run_id != message.run_id for one in row.messages)
+        if row is None or (is_new and not self.is_owned(row, caller)):
             return None
-        is_new = all(one.run_id != message.run_id for one in row.messages)
         if is_new:
             self._signals += 1
             row.messages.append(message._replace(id=self._signals))

@@ -55,6 +55,8 @@ class MailTests(StoreTests):
         assert await store.post(KEY, message("a"), Signal("enqueue", "", b"a")) == first
         assert await names(store) == ["a"]
         assert not await owner.step()
+        await owner.release()
+        assert await store.post(KEY, message("a")) == first
 
     async def test_whoever_acquires_the_thread_sees_its_mail(self, store: BaseCheckpointer) -> None:
         owner = await Owner.of(store)
