@@ -23,14 +23,14 @@ class SqliteFile:
     """Where the database is, and what every connection to it has in common."""
 
     def __init__(self, path: str, synchronous: str, busy_timeout: float) -> None:
-        self.path, self.synchronous, self._busy_timeout = path, synchronous, busy_timeout
+        self.path, self.synchronous, self.busy_timeout = path, synchronous, busy_timeout
 
     def connect(self) -> sqlite3.Connection:
         """Open the file, making it and its folder when they are missing. Raise ``StoreUnavailableError``."""
         try:
             os.makedirs(os.path.dirname(self.path), exist_ok=True)
             connection = sqlite3.connect(
-                self.path, timeout=self._busy_timeout, isolation_level=None, check_same_thread=False
+                self.path, timeout=self.busy_timeout, isolation_level=None, check_same_thread=False
             )
             try:
                 self._prepare(connection)
@@ -54,13 +54,13 @@ class SqliteFile:
             migrate(connection)
 
     def _use_wal(self, connection: sqlite3.Connection) -> None:
-        deadline = time.monotonic() + self._busy_timeout
+        deadline = time.monotonic() + self.busy_timeout
         while True:
             try:
                 (mode,) = connection.execute("PRAGMA journal_mode=WAL").fetchone()
             except sqlite3.OperationalError as error:
                 # The busy timeout does not cover this: of two that switch a new file at once, one is told so at once.
-                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                if not is_busy(error) or time.monotonic() > deadline:
                     raise
                 time.sleep(0.005)
             else:
@@ -101,6 +101,12 @@ def _statements(number: int) -> Iterator[str]:
         if sqlite3.complete_statement(statement):
             yield statement
             statement = ""
+
+
+def is_busy(error: sqlite3.Error) -> bool:
+    """Say whether others have a lock that was asked for."""
+    code = getattr(error, "sqlite_errorcode", None)  # those that Python itself raises have none
+    return code is not None and code & 0xFF == sqlite3.SQLITE_BUSY
 
 
 def roll_back(connection: sqlite3.Connection) -> None:

@@ -19,9 +19,8 @@ class Machinery:
 
     def __init__(self, path: str, synchronous: str, busy_timeout: float) -> None:
         file = SqliteFile(path, synchronous, busy_timeout)
-        farewell = "PRAGMA busy_timeout=0; PRAGMA wal_checkpoint(TRUNCATE)"
-        self.writer = Worker("taf-sqlite-writer", "BEGIN IMMEDIATE", file, farewell=farewell)
-        self.reader = Worker("taf-sqlite-reader", "BEGIN", file)
+        self.writer = Worker("taf-sqlite-writer", file, writes=True)
+        self.reader = Worker("taf-sqlite-reader", file, writes=False)
         # A renewal need not outlive a power cut.
         self.pulse = Pulse(SqliteFile(path, "NORMAL", PULSE_PATIENCE))
         self.lock = OwnerLock(f"{path}.owners")

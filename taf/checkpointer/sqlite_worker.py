@@ -1,7 +1,11 @@
-"""One OS thread with one connection that does jobs for any number of event loops.
+"""One connection that does jobs for any number of event loops, in an OS thread of its own or in theirs.
 
 Jobs that wait together are done in one transaction: one commit for all, yet one that fails takes none with it. A job's
 outcome is told after the commit only. Whoever waits for it learns it, cancelled or not: a write is never in doubt.
+
+To cross into another thread and back costs more than a quick disk does. So the few jobs of one turn of an event loop
+are done at its end and in its thread, as long as that is quick and nobody else has the database. All else is left to
+the thread: what a crowd asks for, a slow disk, and to wait for other processes.
 """
 
 from __future__ import annotations
@@ -10,16 +14,26 @@ import asyncio
 import queue
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
 from taf.checkpointer.outcome import Outcome, tell
-from taf.checkpointer.sqlite_file import SqliteFile, roll_back
+from taf.checkpointer.sqlite_file import SqliteFile, is_busy, roll_back
 from taf.errors import CheckpointerClosedError
 
 BATCH = 200
 """How many jobs one transaction takes at most."""
+
+CROWD = 16
+"""How many jobs of one turn of an event loop are too many to hold it up for."""
+
+PROMPT_SECONDS = 0.001
+"""How long a transaction may take, in the mean of late, to be done in the thread of an event loop."""
+
+_MEMORY = 8
+"""How many transactions "of late" are."""
 
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
@@ -61,16 +75,24 @@ class Job(Outcome[T]):
 
 
 class Worker:
-    """The thread. It starts with the first job, and ends at ``stop``."""
+    """The connection, and the thread. Both start with the first job, and end at ``stop``.
 
-    def __init__(self, name: str, begin: str, file: SqliteFile, *, farewell: str = "") -> None:
-        self._name, self._begin, self._file, self._farewell = name, begin, file, farewell
+    ``writes``: it takes the lock of all who write; otherwise it reads, which waits for nobody.
+    """
+
+    def __init__(self, name: str, file: SqliteFile, *, writes: bool) -> None:
+        self._name, self._file, self._writes = name, file, writes
         self._queue: queue.SimpleQueue[Job[Any] | None] = queue.SimpleQueue()
-        self._lock = threading.Lock()
+        # Reentrant: a store that was forgotten is stopped wherever the garbage collector finds it.
+        self._lock = threading.RLock()
         self._thread: threading.Thread | None = None
-        self._connection: sqlite3.Connection | None = None
-        self._is_synced = True
+        self._gathered: dict[asyncio.AbstractEventLoop, list[Job[Any]]] = {}
         self._is_closed = False
+        # Whoever uses the connection holds this, and what follows with it.
+        self._turn = threading.Lock()
+        self._connection: sqlite3.Connection | None = None
+        self._is_synced = self._is_patient = True
+        self._seconds = 0.0
 
     async def run(
         self,
@@ -96,41 +118,85 @@ class Worker:
             self._put(Job("", work, None, None, is_synced=False))
 
     def _put(self, job: Job[Any]) -> None:
-        # Under the lock, so that no job comes behind the end of the queue, where nobody would do it.
         with self._lock:
             if self._is_closed:
                 raise CheckpointerClosedError
-            if self._thread is None:
-                thread = threading.Thread(target=self._main, name=self._name, daemon=True)
-                thread.start()
-                self._thread = thread
+            if job.loop is None or self._connection is None or self._seconds > PROMPT_SECONDS:
+                self._hand_over([job])
+            elif job.loop in self._gathered:
+                self._gathered[job.loop].append(job)
+            else:
+                self._gathered[job.loop] = [job]
+                job.loop.call_soon(self._do_here, job.loop)
+
+    def _hand_over(self, jobs: Sequence[Job[Any]]) -> None:
+        """Give jobs to the thread. Under the lock, so that none comes behind the end of the queue, for nobody."""
+        if self._thread is None:
+            thread = threading.Thread(target=self._main, name=self._name, daemon=True)
+            thread.start()
+            self._thread = thread
+        for job in jobs:
             self._queue.put(job)
 
     def stop(self, patience: float | None = None) -> None:
         """Take no more jobs, do those that wait, and close the connection. Wait for it, at most for so many seconds."""
         with self._lock:
             self._is_closed = True
+            for jobs in self._gathered.values():
+                self._hand_over(jobs)
+            self._gathered.clear()
             self._queue.put(None)
             thread = self._thread
         if thread is not None and thread is not threading.current_thread():
             thread.join(patience)
 
+    # -- in the thread of an event loop ------------------------------------------------------------
+
+    def _do_here(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Do what was asked for in this turn of the loop, or leave it to the thread."""
+        has_turn = self._turn.acquire(blocking=False)
+        try:
+            with self._lock:
+                jobs = self._gathered.pop(loop, [])
+                is_mine = has_turn and len(jobs) <= CROWD
+                if not is_mine:
+                    self._hand_over(jobs)
+            if is_mine:
+                self._do_or_leave(jobs)
+        finally:
+            if has_turn:
+                self._turn.release()
+
+    def _do_or_leave(self, jobs: Sequence[Job[Any]]) -> None:
+        if self._do(jobs, is_patient=False):
+            for job in jobs:
+                job.wake()
+        else:
+            with self._lock:
+                self._hand_over(jobs)
+
     # -- in the thread -----------------------------------------------------------------------------
 
     def _main(self) -> None:
         while batch := self._next_batch():
-            self._do(batch)
+            with self._turn:
+                self._do(batch)
             tell(batch)
             # What a job refers to must not live until the next one comes.
             del batch
         if self._connection is not None:
             with suppress(sqlite3.Error):
-                if self._farewell:
-                    self._connection.executescript(self._farewell)
+                if self._writes:
+                    self._connection.executescript("PRAGMA busy_timeout=0; PRAGMA wal_checkpoint(TRUNCATE)")
             self._connection.close()
 
     def _next_batch(self) -> list[Job[Any]]:
+        """Wait for jobs. None are left at the end."""
         job = self._queue.get()
+        if job is None:
+            with self._turn:  # whoever has it may leave jobs behind the end of the queue
+                self._queue.put(None)
+                job = self._queue.get()
         batch: list[Job[Any]] = []
         while job is not None:
             batch.append(job)
@@ -145,12 +211,16 @@ class Worker:
             self._queue.put(None)
         return batch
 
-    def _do(self, batch: Sequence[Job[Any]]) -> None:
-        connection = None
+    # -- in either, with the turn ------------------------------------------------------------------
+
+    def _do(self, batch: Sequence[Job[Any]], *, is_patient: bool = True) -> bool:
+        """Do jobs in one transaction. Return False, with nothing done, where others write and it is not to wait."""
+        connection, begun = None, time.perf_counter()
         try:
             connection = self._connection = self._connection or self._file.connect()
-            self._sync(connection, any([job.is_synced for job in batch]))
-            connection.execute(self._begin)
+            self._set(connection, any([job.is_synced for job in batch]), is_patient)
+            if not self._begin(connection, is_patient):
+                return False
             if len(batch) == 1:
                 batch[0].attempt(connection)
             else:
@@ -164,15 +234,30 @@ class Worker:
             if connection is not None:
                 with suppress(sqlite3.Error):
                     roll_back(connection)
+        self._seconds += (time.perf_counter() - begun - self._seconds) / _MEMORY
         for job in batch:
             job.follow_up()
+        return True
 
-    def _sync(self, connection: sqlite3.Connection, is_synced: bool) -> None:
-        """Have the next commit synced as the file is, or left to the next one that is."""
+    def _set(self, connection: sqlite3.Connection, is_synced: bool, is_patient: bool) -> None:
+        """Have the next commit synced, or left to the next one that is; and others waited for, or not."""
         if is_synced is not self._is_synced:
             level = self._file.synchronous if is_synced else "NORMAL"
             connection.execute(f"PRAGMA synchronous={level}")
             self._is_synced = is_synced
+        if self._writes and is_patient is not self._is_patient:
+            milliseconds = int(self._file.busy_timeout * 1000) if is_patient else 0
+            connection.execute(f"PRAGMA busy_timeout={milliseconds}")
+            self._is_patient = is_patient
+
+    def _begin(self, connection: sqlite3.Connection, is_patient: bool) -> bool:
+        try:
+            connection.execute("BEGIN IMMEDIATE" if self._writes else "BEGIN")
+        except sqlite3.OperationalError as error:
+            if is_patient or not is_busy(error):
+                raise
+            return False
+        return True
 
     @staticmethod
     def _attempt(connection: sqlite3.Connection, job: Job[Any]) -> None:

@@ -13,8 +13,6 @@ import pytest
 
 from taf.checkpointer.base import Change, Grant, Known, Record, Signal, Snapshot, ThreadKey
 from taf.checkpointer.sqlite import SqliteCheckpointer
-from taf.checkpointer.sqlite_file import SqliteFile
-from taf.checkpointer.sqlite_worker import Worker
 from taf.errors import (
     CheckpointerClosedError,
     CheckpointerError,
@@ -218,7 +216,6 @@ async def test_commits_are_as_durable_as_asked(
         writer = of_writer(connections)
         assert writer.execute("PRAGMA synchronous").fetchone() == (number,)
         assert writer.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-        assert writer.execute("PRAGMA busy_timeout").fetchone() == (10_000,)
 
 
 # --- transactions ---
@@ -672,21 +669,6 @@ async def test_a_forgotten_store_ends_by_itself(path: Path, connections: list[Co
 
 def threads() -> list[str]:
     return [thread.name for thread in threading.enumerate() if thread.name.startswith("taf-sqlite")]
-
-
-async def test_what_need_not_outlive_a_power_cut_is_not_synced_by_itself(tmp_path: Path) -> None:
-    def level(connection: sqlite3.Connection) -> int:
-        return int(connection.execute("PRAGMA synchronous").fetchone()[0])
-
-    file = SqliteFile(str(tmp_path / "file.db"), "FULL", 10.0)
-    worker = Worker("worker", "BEGIN IMMEDIATE", file)
-    normal, full = 1, 2
-    assert await worker.run("one", level, is_synced=False) == normal
-    assert await worker.run("two", level) == full
-    assert await worker.run("three", level, is_synced=False) == normal
-    together = asyncio.gather(*[worker.run("many", level, is_synced=number == 9) for number in range(10)])
-    assert (await together)[-1] == full
-    worker.stop()
 
 
 async def test_a_release_holds_though_a_claim_of_the_same_thread_shares_its_transaction_with_a_failure(

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from taf import CompiledGraph, StateGraph
-from taf.checkpointer import SqliteCheckpointer
+from taf.checkpointer import SqliteCheckpointer, sqlite_worker
 from taf.errors import StoreUnavailableError
 from tests.crash.disk import Hasty, connect_with
 from tests.crash.journey import INNER_STEPS, STEPS, TWICE, Files, build, committed, compiled, go_on, journal
@@ -42,16 +42,20 @@ class Points:
         points = self
 
         class Hooked(Hasty):
+            writes = False
+
             def execute(self, statement: str, *given: Any) -> sqlite3.Cursor:
-                points.reach(statement in ("BEGIN IMMEDIATE", "COMMIT"))
+                if statement.startswith("BEGIN"):
+                    self.writes = statement == "BEGIN IMMEDIATE"
+                points.reach(self.writes and statement in ("BEGIN IMMEDIATE", "COMMIT"))
                 cursor = super().execute(statement, *given)
-                points.reach(statement == "COMMIT")
+                points.reach(self.writes and statement == "COMMIT")
                 return cursor
 
         connect_with(Hooked)
 
     def reach(self, is_point: bool) -> None:
-        if is_point and threading.current_thread().name == "taf-sqlite-writer":
+        if is_point and threading.current_thread().name != "taf-sqlite-pulse":
             self.seen += 1
             if self.seen == self.at:
                 self.fault()
@@ -80,6 +84,8 @@ async def travel(graph: StateGraph, files: Files, points: Points, kind: str) -> 
 
     points.fault = {"kill": kill, "raise": fail, "cancel": lambda: _post(loop, cancel)}[kind]
     points.hook()
+    if points.at // 2 % 2:
+        sqlite_worker.PROMPT_SECONDS = -1.0  # each commit in the writer's thread, as with a slow disk
     async with SqliteCheckpointer(files.db) as store:
         app = compiled(graph, store, files)
         with suppress(StoreUnavailableError, asyncio.CancelledError):

@@ -1,0 +1,213 @@
+"""Where jobs are done: at the end of a turn of the event loop and in its thread, or in a thread of the worker's own."""
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from taf.checkpointer import sqlite_worker
+from taf.checkpointer.sqlite_file import SqliteFile
+from taf.checkpointer.sqlite_worker import CROWD, Worker
+from taf.errors import CheckpointerClosedError, StoreUnavailableError
+from taf.testing.store.owner import until
+
+HERE = threading.main_thread().name
+THERE = "taf-test-worker"
+
+
+class Watched(Worker):
+    """Notes the transactions, each with the name of its thread."""
+
+    def __init__(self, file: SqliteFile) -> None:
+        super().__init__(THERE, file, writes=True)
+        self.begun: list[str] = []
+
+    def _begin(self, connection: sqlite3.Connection, is_patient: bool) -> bool:
+        has_begun = super()._begin(connection, is_patient)
+        if has_begun:
+            self.begun.append(threading.current_thread().name)
+        return has_begun
+
+
+@pytest.fixture(autouse=True)
+def quick_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hold every disk for a quick one."""
+    monkeypatch.setattr(sqlite_worker, "PROMPT_SECONDS", 1000.0)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "file.db"
+
+
+@pytest.fixture
+def worker(path: Path) -> Iterator[Watched]:
+    found = Watched(SqliteFile(str(path), "FULL", 10.0))
+    yield found
+    found.stop()
+
+
+def where(_: sqlite3.Connection) -> str:
+    return threading.current_thread().name
+
+
+def fails(_: sqlite3.Connection) -> None:
+    raise sqlite3.OperationalError("disk I/O error")
+
+
+def write(connection: sqlite3.Connection) -> None:
+    connection.execute("UPDATE taf_epochs SET last = last + 1")
+
+
+def written(path: Path) -> int:
+    with closing(sqlite3.connect(path)) as connection:
+        (number,) = connection.execute("SELECT last FROM taf_epochs").fetchone()
+        return int(number)
+
+
+async def test_the_file_is_opened_in_the_thread(worker: Watched) -> None:
+    assert await worker.run("open", where) == THERE
+    assert await worker.run("use", where) == HERE
+
+
+async def test_jobs_of_one_turn_share_a_transaction(worker: Watched, path: Path) -> None:
+    await worker.run("open", where)
+    await asyncio.gather(*[worker.run("write", write) for _ in range(CROWD)])
+    assert worker.begun == [THERE, HERE]
+    assert written(path) == CROWD
+
+
+async def test_one_that_fails_takes_none_with_it(worker: Watched, path: Path) -> None:
+    await worker.run("open", where)
+    jobs = [worker.run("write", write), worker.run("fail", fails), worker.run("write", write)]
+    found = await asyncio.gather(*jobs, return_exceptions=True)
+    assert [type(one) for one in found] == [type(None), StoreUnavailableError, type(None)]
+    assert written(path) == 2
+    assert set(worker.begun[1:]) == {HERE}
+
+
+async def test_a_crowd_does_not_hold_the_loop_up(worker: Watched) -> None:
+    await worker.run("open", where)
+    found = await asyncio.gather(*[worker.run("look", where) for _ in range(CROWD + 1)])
+    assert found == [THERE] * (CROWD + 1)
+
+
+async def test_a_slow_disk_does_not_hold_the_loop_up(worker: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    await worker.run("open", where)
+    assert await worker.run("look", where) == HERE
+    monkeypatch.setattr(sqlite_worker, "PROMPT_SECONDS", 0.05)
+    await worker.run("stall", lambda _: threading.Event().wait(1.0))
+    assert await worker.run("look", where) == THERE
+
+    found = [await worker.run("look", where) for _ in range(200)]
+    assert found[-1] == HERE, "it is quick again"
+
+
+async def test_others_who_write_do_not_hold_the_loop_up(worker: Watched, path: Path) -> None:
+    await worker.run("open", where)
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        write(other)
+        waiting = asyncio.ensure_future(worker.run("write", write))
+        turns = 0
+        while turns < 100:
+            await asyncio.sleep(0.001)
+            turns += 1
+        assert not waiting.done()
+        other.execute("COMMIT")
+    await waiting
+    assert written(path) == 2
+    assert worker.begun == [THERE, THERE]
+    assert await worker.run("look", where) == HERE
+
+
+async def test_a_file_that_stays_locked_is_told(path: Path) -> None:
+    worker = Watched(SqliteFile(str(path), "FULL", 0.05))
+    await worker.run("open", where)
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreUnavailableError, match="locked"):
+            await worker.run("write", write)
+    worker.stop()
+
+
+async def test_loops_take_turns(worker: Watched, path: Path) -> None:
+    async def some() -> None:
+        for _ in range(100):
+            await worker.run("write", write)
+
+    await worker.run("open", where)
+    threads = [threading.Thread(target=lambda: asyncio.run(some())) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    await some()
+    await until(lambda: not any(thread.is_alive() for thread in threads))
+    assert written(path) == 400
+
+
+async def test_a_cancelled_caller_learns_the_outcome_first(worker: Watched, path: Path) -> None:
+    await worker.run("open", where)
+    caller = asyncio.ensure_future(worker.run("write", write))
+    await asyncio.sleep(0)
+    caller.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await caller
+    assert written(path) == 1
+
+
+async def test_what_waits_for_the_end_of_the_turn_is_done_before_the_end(worker: Watched, path: Path) -> None:
+    await worker.run("open", where)
+    waiting = asyncio.ensure_future(worker.run("write", write))
+    asyncio.get_running_loop().call_soon(worker.stop)
+    await waiting
+    assert worker.begun == [THERE, THERE]
+    assert written(path) == 1
+    with pytest.raises(CheckpointerClosedError):
+        await worker.run("write", write)
+
+
+async def test_what_others_kept_from_being_done_is_done_behind_the_end(path: Path) -> None:
+    class Overtaken(Watched):
+        """Is stopped while a loop finds the file locked."""
+
+        def _begin(self, connection: sqlite3.Connection, is_patient: bool) -> bool:
+            if not is_patient:
+                self.stop(patience=0.0)
+            return is_patient and super()._begin(connection, is_patient)
+
+    worker = Overtaken(SqliteFile(str(path), "FULL", 10.0))
+    await worker.run("open", where)
+    assert await worker.run("look", where) == THERE
+    worker.stop()
+
+
+async def test_what_a_closed_loop_left_is_done_at_the_end(worker: Watched, path: Path) -> None:
+    await worker.run("open", where)
+
+    def run() -> None:
+        loop = asyncio.new_event_loop()
+        waiting = loop.create_task(worker.run("write", write))
+        waiting._log_destroy_pending = False  # type: ignore[attr-defined]  # that is what is shown
+        loop.call_soon(loop.stop)
+        loop.run_forever()
+        loop.close()
+
+    await asyncio.to_thread(run)
+    worker.stop()
+    assert written(path) == 1
+
+
+async def test_what_need_not_outlive_a_power_cut_is_not_synced_by_itself(worker: Watched) -> None:
+    def level(connection: sqlite3.Connection) -> int:
+        return int(connection.execute("PRAGMA synchronous").fetchone()[0])
+
+    normal, full = 1, 2
+    assert await worker.run("one", level, is_synced=False) == normal
+    assert await worker.run("two", level) == full
+    assert await worker.run("three", level, is_synced=False) == normal
+    together = asyncio.gather(*[worker.run("many", level, is_synced=number == 9) for number in range(10)])
+    assert (await together)[-1] == full
