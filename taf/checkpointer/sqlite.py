@@ -1,7 +1,7 @@
 """Keeps threads in one SQLite file, for any number of event loops, OS threads and processes of one machine.
 
-All writes go through one thread, in whole transactions, and those that wait together share a commit. Reads have a
-thread and a connection of their own, and so has the heartbeat. See ``BaseCheckpointer`` for what each method promises.
+All writes go through one connection, in whole transactions, and those that wait together share a commit. Reads have a
+connection of their own, and so has the heartbeat. See ``BaseCheckpointer`` for what each method promises.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from taf.errors import StoreUnavailableError
 VERSION = 3
 """The number of the newest migration, kept in the file as ``user_version``."""
 
-WAL_PAGES = 50
+WAL_PAGES = 100
 """How many pages the write-ahead log takes before it is copied over: it counts as storage too."""
 
 WAL_BYTES = 1024 * 1024
