@@ -34,11 +34,11 @@ class Outcome(Generic[T]):
         self._waiter: asyncio.Future[None] | None = None
         self._is_done = False
 
-    def fail(self, error: Exception) -> None:
+    def fail(self, error: BaseException) -> None:
         """Note why it was not done. The first reason counts."""
         if self.error is not None:
             return
-        if isinstance(error, self.drivers):
+        if isinstance(error, self.drivers) or not isinstance(error, Exception):
             self.error = StoreUnavailableError(self.what, error)
             self.error.__cause__ = error
         else:

@@ -158,7 +158,7 @@ class Worker:
         try:
             with self._lock:
                 jobs = self._gathered.pop(loop, [])
-                is_mine = has_turn and len(jobs) <= CROWD
+                is_mine = has_turn and 0 < len(jobs) <= CROWD
                 if not is_mine:
                     self._hand_over(jobs)
             if is_mine:
@@ -168,10 +168,14 @@ class Worker:
                 self._turn.release()
 
     def _do_or_leave(self, jobs: Sequence[Job[Any]]) -> None:
-        if self._do(jobs, is_patient=False):
-            for job in jobs:
-                job.wake()
-        else:
+        is_done = True
+        try:
+            is_done = self._do(jobs, is_patient=False)
+        finally:
+            if is_done:
+                for job in jobs:
+                    job.wake()
+        if not is_done:
             with self._lock:
                 self._hand_over(jobs)
 
@@ -215,7 +219,7 @@ class Worker:
 
     def _do(self, batch: Sequence[Job[Any]], *, is_patient: bool = True) -> bool:
         """Do jobs in one transaction. Return False, with nothing done, where others write and it is not to wait."""
-        connection, begun = None, time.perf_counter()
+        connection, interruption, begun = None, None, time.perf_counter()
         try:
             connection = self._connection = self._connection or self._file.connect()
             self._set(connection, any([job.is_synced for job in batch]), is_patient)
@@ -228,15 +232,18 @@ class Worker:
                 for job in batch:
                     self._attempt(connection, job)
             connection.execute("COMMIT")
-        except Exception as error:
+        except BaseException as error:
             for job in batch:
                 job.fail(error)
             if connection is not None:
                 with suppress(sqlite3.Error):
                     roll_back(connection)
+            interruption = None if isinstance(error, Exception) else error  # Ctrl-C strikes in an event loop's thread
         self._seconds += (time.perf_counter() - begun - self._seconds) / _MEMORY
         for job in batch:
             job.follow_up()
+        if interruption is not None:
+            raise interruption
         return True
 
     def _set(self, connection: sqlite3.Connection, is_synced: bool, is_patient: bool) -> None:

@@ -159,6 +159,23 @@ async def test_a_cancelled_caller_learns_the_outcome_first(worker: Watched, path
     assert written(path) == 1
 
 
+def test_what_an_interruption_strikes_is_undone_and_told(path: Path, worker: Watched) -> None:
+    def interrupted(connection: sqlite3.Connection) -> None:
+        write(connection)
+        raise KeyboardInterrupt
+
+    with closing(asyncio.new_event_loop()) as loop:
+        loop.run_until_complete(worker.run("write", write))
+        struck = loop.create_task(worker.run("write", interrupted))
+        with pytest.raises(KeyboardInterrupt):
+            loop.run_until_complete(struck)
+        with pytest.raises(StoreUnavailableError):
+            loop.run_until_complete(struck)
+        loop.run_until_complete(worker.run("write", write))
+    assert worker.begun == [THERE, HERE, HERE]
+    assert written(path) == 2
+
+
 async def test_what_waits_for_the_end_of_the_turn_is_done_before_the_end(worker: Watched, path: Path) -> None:
     await worker.run("open", where)
     waiting = asyncio.ensure_future(worker.run("write", write))
