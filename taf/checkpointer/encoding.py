@@ -108,6 +108,7 @@ class FactCodec(ChangeCodec):
             Forked: lambda f, items: [f.source, f.sequence, self.run(f.run), self._ops(f.ops, items)],
         }
         self._around: dict[str, tuple[object, bytes, bytes]] = {}
+        self._plain = {name: channel.codec.plain for name, channel in schema.channels.items()}
 
     # -- facts -------------------------------------------------------------------------------------
 
@@ -128,10 +129,10 @@ class FactCodec(ChangeCodec):
 
         What stands around its changes is the same each time, and kept.
         """
-        if len(frontier) > FEW:
-            return self.encode(Stepped(((task.node, task.key, ops),), frontier))[1:]
         known, head, tail = self._around.get(task.key, _UNKNOWN)
         if known is not frontier:
+            if len(frontier) > FEW:
+                return self.encode(Stepped(((task.node, task.key, ops),), frontier))[1:]
             head, tail = self._put_around(task, frontier)
         items: Items = []
         try:
@@ -192,13 +193,13 @@ class FactCodec(ChangeCodec):
 
     def _ops(self, ops: Sequence[Op], items: Items, slot: int = 0) -> Sequence[Any]:
         """Return the changes as JSON types, but for those of list fields, which go to ``items``."""
-        channels = self.schema.channels
+        plain = self._plain
         for kind, name, value in ops:
-            channel = channels.get(name)
-            if kind != "set" or channel is None or type(value) not in channel.codec.plain:
+            if kind != "set" or type(value) not in plain.get(name, ()):
                 break
         else:
             return ops  # JSON takes them as they are
+        channels = self.schema.channels
         body: list[Any] = []
         for op in ops:
             channel = channels.get(op[1])

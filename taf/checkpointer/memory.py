@@ -118,11 +118,11 @@ class InMemoryCheckpointer(BaseCheckpointer):
                     raise StaleOwnerError(key.thread, epoch)
                 thread.messages = [message for message in thread.messages if message.id not in taken.ids]
             if records:
-                thread.records += [record[:] for record in records]
-                thread.head, _, _, thread.updated, _, _, _ = records[-1]
+                for record in records:
+                    thread.records.append(record[:])
+                thread.head, _, _, thread.updated, _, _, _ = thread.records[-1]
             thread.status, thread.run_id = status, run_id
-            if graph:
-                thread.graph = graph
+            thread.graph = graph or thread.graph
             if snapshot is not None:
                 thread.snapshot = snapshot
             if interrupts:

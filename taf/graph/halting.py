@@ -33,7 +33,7 @@ class Halting:
     parent: Context | None
     runner: Runner
     task: asyncio.Task[Any] | None = None
-    stop_reason: str | None = None
+    stop_reason: str | None
     superseded_by: str | None = None
     """The run for which this one was told to make room."""
     has_mail = False
@@ -45,6 +45,7 @@ class Halting:
     _ledger: Ledger | None = None
 
     def __init__(self) -> None:
+        self.stop_reason = None  # of the instance, where it is found at once: every step looks at it
         self.partials = Partials()
         self.children: set[Self] = set()
         self._writing = asyncio.Lock()

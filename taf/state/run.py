@@ -184,10 +184,10 @@ def _stepped(schema: StateSchema, run: Run, fact: Stepped, values: Values | None
 
 def straight(run: Run, node: str, frontier: tuple[Task, ...], values: Values) -> Run:
     """Return what ``evolve`` returns for a step of one node that led along its edges, from a run with no details."""
-    thread_id, _, status, run_id, before, step, _, _, _, _, _, details, edition, begun, past = run
-    now = before + 1
-    where = (run_id, now, step + 1, node, frontier, now, _LEAVE, (node,))
-    after: Run = quick_tuple(Run, (thread_id, values, status, *where, details, edition, begun, past))
+    thread, _, status, run_id, before, step, _, _, _, _, _, details, edition, begun, past = run
+    now, step, ran = before + 1, step + 1, (node,)  # a tuple that is made with a * is a list first
+    row = (thread, values, status, run_id, now, step, node, frontier, now, _LEAVE, ran, details, edition, begun, past)
+    after: Run = quick_tuple(Run, row)
     return after
 
 
