@@ -161,8 +161,9 @@ class FactCodec(ChangeCodec):
             raise ValueError(f"a record of kind {kind!r} is malformed: {error!r}") from error
 
     def _started(self, fact: Started, items: Items) -> list[Any]:
-        version = [] if fact.version == 1 else [fact.version]
-        return [fact.run_id, self._ops(fact.ops, items), self.tasks(fact.frontier), fact.graph, *version]
+        run_id, ops, frontier, graph, version = fact
+        body = [run_id, self._ops(ops, items), self.tasks(frontier), graph]
+        return body if version == 1 else [*body, version]
 
     def _stepped(self, fact: Stepped, items: Items) -> list[Any]:
         ran, frontier, asks, carried, joins, reached = fact

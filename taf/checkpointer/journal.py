@@ -93,23 +93,19 @@ class Journal:
 
     async def acquire(self, thread_id: str, *, lease_seconds: float, create: bool = True) -> Ledger | None:
         """Become the thread's owner; see ``BaseCheckpointer.acquire``."""
-        warm = self._recall(thread_id)
-        grant = await self.store.acquire(
-            self.key(thread_id), lease_seconds=lease_seconds, known=_known(warm), create=create
-        )
+        warm, key = self._recall(thread_id), self.key(thread_id)
+        grant = await self.store.acquire(key, lease_seconds=lease_seconds, known=_known(warm), create=create)
         if grant is None:
             return None
         try:
-            return Ledger(self, thread_id, grant, self._rebuild(thread_id, grant.stored, warm))
+            return Ledger(self, key, grant, self._rebuild(thread_id, grant.stored, warm))
         except BaseException:
-            await self._give_back(thread_id, grant)
+            await self._give_back(key, grant)
             raise
 
-    async def _give_back(self, thread_id: str, grant: Grant) -> None:
+    async def _give_back(self, key: ThreadKey, grant: Grant) -> None:
         stored = grant.stored
-        release = Commit(
-            self.key(thread_id), grant.epoch, stored.head, (), stored.status, stored.run_id, is_release=True
-        )
+        release = Commit(key, grant.epoch, stored.head, (), stored.status, stored.run_id, is_release=True)
         await self.store.append(release)
 
     async def read(self, thread_id: str) -> tuple[Run, Stored] | None:
@@ -151,8 +147,7 @@ class Journal:
     # -- warm threads ------------------------------------------------------------------------------
 
     def _recall(self, thread_id: str) -> Warm | None:
-        with self._lock:
-            return self._warm.get(thread_id)
+        return self._warm.get(thread_id)
 
     def remember(self, thread_id: str, warm: Warm) -> None:
         """Keep a thread as it is known to be stored. One of another version is kept by nobody: it is read anew."""
@@ -208,10 +203,13 @@ class Ledger:
     told to anybody.
     """
 
-    def __init__(self, journal: Journal, thread_id: str, grant: Grant, warm: Warm) -> None:
+    told: Sequence[Told] = ()
+    """What the last ``save`` wrote, if somebody wants to know."""
+
+    def __init__(self, journal: Journal, key: ThreadKey, grant: Grant, warm: Warm) -> None:
+        store = journal.store
         self._journal, self._epoch = journal, grant.epoch
-        self._append, self._append_now, self._clock = journal.store.append, journal.store.append_now, journal.clock
-        self.is_quick = journal.store.is_quick
+        self._append_now, self._clock, self.is_quick = store.append_now, journal.clock, store.is_quick
         self._encode_straight = journal.codec.encode_straight
         self._graph = journal.graph
         self.born, self.run, self._floor, self.unrecorded = warm.born, warm.run, warm.floor, warm.ops
@@ -221,14 +219,12 @@ class Ledger:
         self._facts: list[Fact] = []
         self.is_told = True
         """Whether somebody wants to know what is written."""
-        self.told: list[Told] = []
-        """What the last ``save`` wrote, if somebody wants to know."""
         self._before = warm.run
-        self._interrupts: list[InterruptRow] = []
+        self._interrupts: tuple[InterruptRow, ...] = ()
         self._taken: Taken | None = None
         self.mail = grant.mail
         """The messages that waited when the thread was acquired."""
-        self.key = journal.key(thread_id)
+        self.key = key
         self.is_open = True
         self._failure: BaseException | None = None
 
@@ -246,7 +242,7 @@ class Ledger:
         kind, body, items = journal.codec.encode(fact)
         at = journal.clock()
         if run.details is not after.details and (run.details.interrupts or after.details.interrupts):
-            self._interrupts.extend(_interrupt_rows(run, after, fact, at))
+            self._interrupts += _interrupt_rows(run, after, fact, at)
         self._staged.append(Record(after.sequence, kind, after.run_id, at, body, items, after.step))
         self._facts.append(fact)
         self._tail_bytes += len(body)
@@ -273,7 +269,7 @@ class Ledger:
         """Forget what is staged and not saved."""
         if self._staged:
             self._tail_bytes -= sum(len(record.body) for record in self._staged)
-            self.run, self._staged, self._facts, self._interrupts = self._before, [], [], []
+            self.run, self._staged, self._facts, self._interrupts = self._before, [], [], ()
             self._taken = None
 
     def take(self, taken: Taken) -> None:
@@ -292,7 +288,7 @@ class Ledger:
         records, facts = self._staged, self._facts
         commit = self._commit(release)
         try:
-            signals = await self._append(commit)
+            signals = await self._journal.store.append(commit)
         except BaseException as error:
             self._failed(error)
             raise
@@ -309,11 +305,10 @@ class Ledger:
         if self._failure is not None:  # say again what went wrong: that the thread was let go of since is no news
             raise self._failure
         run, records, interrupts = self.run, self._staged, self._interrupts
-        self._staged, self._facts, self._interrupts = [], [], []
+        self._staged, self._facts, self._interrupts = [], [], ()
         snapshot = self._snapshot() if self._tail_bytes > SNAPSHOT_FLOOR else None
-        key, epoch, head, taken, self._taken = self.key, self._epoch, self._saved, self._taken, None
-        rows = (interrupts, snapshot, is_release, self._graph, taken)
-        return Commit(key, epoch, head, records, run.status, run.run_id, *rows)
+        key, epoch, head, graph, taken, self._taken = self.key, self._epoch, self._saved, self._graph, self._taken, None
+        return Commit(key, epoch, head, records, run.status, run.run_id, interrupts, snapshot, is_release, graph, taken)
 
     def save_quickly(self) -> Sequence[Signal]:
         """Do what ``save`` does for a thread that is told to nobody, without an await, in a store that ``is_quick``."""
@@ -385,7 +380,7 @@ def _lacking(thread_id: str, field: str) -> GraphChangedError:
     return GraphChangedError(thread_id, what, f'Give "{field}" a default.')
 
 
-def _interrupt_rows(before: Run, after: Run, fact: Fact, at: float) -> list[InterruptRow]:
+def _interrupt_rows(before: Run, after: Run, fact: Fact, at: float) -> tuple[InterruptRow, ...]:
     """Return the interrupt records that a fact opened, changed or closed, as they are to be stored."""
     was = {record.id: record for record in before.details.interrupts}
     now = {record.id: record for record in after.details.interrupts}
@@ -395,4 +390,4 @@ def _interrupt_rows(before: Run, after: Run, fact: Fact, at: float) -> list[Inte
     else:
         gone = [record for record in was.values() if record.id not in now]
         found += [replace(r, status=InterruptStatus.WITHDRAWN, version=r.version + 1) for r in gone]
-    return [InterruptRow(r.id, r.status.value, r.node, at, dumps(encode_record(r))) for r in found]
+    return tuple(InterruptRow(r.id, r.status.value, r.node, at, dumps(encode_record(r))) for r in found)

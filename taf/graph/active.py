@@ -41,16 +41,17 @@ class ActiveRun:
         on_begun: Callable[[ActiveRun], None] | None = None,
     ) -> None:
         self.config, self.turn, self._on_begun, self._reader = config, turn, on_begun, reader
-        self._new_engine = partial(Engine, runtime, config, reader=reader, on_detached=self._land)
-        self.engine = self._new_engine()
-        self.loop = asyncio.get_running_loop()
+        self._runtime, self._on_landed = runtime, on_landed
+        self.engine = self._engine()
+        self.loop = self.engine.loop
         self.outcome: asyncio.Future[Run | None] = self.loop.create_future()
         self._lock = threading.Lock()
         self._waiters: list[concurrent.futures.Future[None] | asyncio.Future[None]] = []
         self._has_landed = False
-        self._runtime = runtime
-        self._on_landed = on_landed
         self.task = self.loop.create_task(self._fly(call, create), name=f"{RUN_NAME} {config.run_id}")
+
+    def _engine(self) -> Engine:
+        return Engine(self._runtime, self.config, reader=self._reader, on_detached=self._land)
 
     async def _fly(self, call: Call, create: bool) -> None:
         try:
@@ -90,7 +91,7 @@ class ActiveRun:
 
     def new_engine(self) -> Engine:
         """Return an engine for one attempt: the thread is taken."""
-        self.engine = self._new_engine()
+        self.engine = self._engine()
         if self._on_begun is not None:
             self._on_begun(self)
         return self.engine

@@ -188,7 +188,7 @@ class AsyncGraph:
         return active
 
     def _runtime_with(self, options: CallOptions) -> Runtime:
-        changes = options.changes(self.runtime.options)
+        changes = {} if options == AS_COMPILED else options.changes(self.runtime.options)
         if not changes:
             return self.runtime
         runtime = self._variants.get(options) or self.runtime.with_options(**changes)

@@ -45,8 +45,8 @@ class RunConfig(NamedTuple):
 
 def _name(config: Mapping[str, Any], key: str) -> str | None:
     value = config.get(key)
-    if value is None:
-        return None
+    if value is None or (type(value) is str and value):
+        return value
     if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
         raise ConfigError(f'config["{key}"] has to be a text that is not empty, or a whole number, not {value!r}.')
     return str(value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Generator, Sequence
+from functools import cached_property
 from typing import Any, Self
 
 from taf.checkpointer.base import Signal
@@ -36,6 +37,8 @@ class Halting:
     stop_reason: str | None
     superseded_by: str | None = None
     """The run for which this one was told to make room."""
+    children: frozenset[Self] = frozenset()
+    """The runs of subgraphs that are under way."""
     has_mail = False
     """True while messages wait that may come in at the next step."""
     is_in_nodes = False
@@ -47,8 +50,11 @@ class Halting:
     def __init__(self) -> None:
         self.stop_reason = None  # of the instance, where it is found at once: every step looks at it
         self.partials = Partials()
-        self.children: set[Self] = set()
-        self._writing = asyncio.Lock()
+
+    @cached_property
+    def _writing(self) -> asyncio.Lock:
+        """Held by whoever writes beside the loop of steps; made when the first one does."""
+        return asyncio.Lock()
 
     @property
     def born(self) -> str:
@@ -89,11 +95,11 @@ class Halting:
     def adopted(self, child: Self) -> Generator[None, None, None]:
         """Have a subgraph's run end with this one."""
         child.runner.threads = self.runner.threads
-        self.children.add(child)
+        self.children |= {child}
         try:
             yield
         finally:
-            self.children.discard(child)
+            self.children -= {child}
 
     # -- being told --------------------------------------------------------------------------------
 

@@ -103,6 +103,9 @@ class Recover(NamedTuple):
 
 Call: TypeAlias = Invoke | Answer | Recover
 
+_CUT_SHORT = (ExecutionStatus.STOPPED, ExecutionStatus.RUNNING)
+_GOES_ON = (*_CUT_SHORT, ExecutionStatus.ERROR)
+
 
 class Intake:
     """Reads calls for one graph. Nothing here wanted: it returns facts, or raises and leaves all as it was."""
@@ -148,8 +151,7 @@ class Intake:
         given = call.input
         if run.status is ExecutionStatus.COMPLETED and given is None:
             raise NothingToResumeError(run.thread_id, run.status.value)
-        goes_on = (ExecutionStatus.STOPPED, ExecutionStatus.ERROR, ExecutionStatus.RUNNING)
-        if run.status in goes_on and is_empty(given):
+        if run.status in _GOES_ON and is_empty(given):
             return [Resumed(run_id)]
         if run.status is ExecutionStatus.RUNNING:  # its owner died
             return await self._in_place_of(run, call, run_id)
@@ -164,7 +166,7 @@ class Intake:
     async def _begun(self, run: Run, given: Any, run_id: str, *, is_undone: bool) -> list[Fact]:
         """Return the facts that begin a pass, on what a run left that was cut short."""
         facts: list[Fact] = []
-        if run.status in (ExecutionStatus.STOPPED, ExecutionStatus.RUNNING):
+        if run.status in _CUT_SHORT:
             facts = await self._handover.facts(run, run_id, is_undone=is_undone)
             run = replay(self._spec.schema, run, facts)
         return [*facts, await self.start(run, given, run_id)]
@@ -190,7 +192,9 @@ class Intake:
         if is_empty(given):
             return [], values
         wanted: Sequence[Op]
-        if isinstance(given, Whole):
+        if type(given) is dict:
+            wanted = schema.wanted_by_dict(cast("dict[str, Any]", given), "The input has", InvalidInputError)
+        elif isinstance(given, Whole):
             wanted = schema.wanted_whole(given.values, "The input has", InvalidInputError)
         elif isinstance(given, Wanted):
             wanted = given.ops
@@ -351,7 +355,7 @@ class Intake:
 
 def is_empty(given: Any) -> bool:
     """True for input that says nothing: None or ``{}``."""
-    return given is None or (isinstance(given, Mapping) and not given)
+    return not given and (given is None or isinstance(given, Mapping))
 
 
 def _stored(decision: HumanDecision) -> list[Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from functools import cached_property
 from inspect import isawaitable
 from typing import Any, NamedTuple, Protocol, cast
 
@@ -60,16 +61,20 @@ class RunnerHost(Host, Protocol):
 
 
 class Runner:
-    """Runs nodes for one run. ``threads`` are the contexts of sync nodes that are still in their thread."""
+    """Runs nodes for one run."""
 
     def __init__(
         self, spec: GraphSpec, host: RunnerHost, limiter: Callable[[], CapacityLimiter], max_concurrency: int | None
     ) -> None:
         self.spec, self._host, self._limiter, self._width = spec, host, limiter, max_concurrency
         self._schema, self._view = spec.schema, spec.schema.view
-        self.threads: set[Context] = set()
         self.left_behind = NOTHING_LEFT
         """What was finished of the step under way: kept when the run is stopped."""
+
+    @cached_property
+    def threads(self) -> set[Context]:
+        """The contexts of sync nodes that are still in their thread; made on the run's loop, when the first one is."""
+        return set()
 
     def end(self) -> None:
         """Let go of the run: no node will be run any more."""
@@ -174,15 +179,15 @@ class Runner:
         raise left
 
     async def _in_thread(self, node: Node, state: Any, context: Context) -> Any:
-        context.runner = None
+        context.runner, threads = None, self.threads
 
         def call() -> Any:
-            self.threads.add(context)
+            threads.add(context)
             try:
                 # Looked at once it is known to be here: a stop either sees it at work, or it does not begin.
                 return None if context.stopping else node.call(state, context)
             finally:
-                self.threads.discard(context)
+                threads.discard(context)
 
         result = await to_thread.run_sync(call, abandon_on_cancel=True, limiter=self._limiter())
         if not isawaitable(result):

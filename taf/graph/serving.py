@@ -43,7 +43,7 @@ class Serving(StraightAhead):
         """
         fact = TaskRecorded(context.task.key, context.node, position, entry)
         recording = self.loop.create_task(self._record_task(context, fact))
-        self._recording.add(recording)
+        self._recording |= {recording}
         recording.add_done_callback(self._recorded)
         await asyncio.shield(recording)
 
@@ -56,7 +56,7 @@ class Serving(StraightAhead):
             await self._save(self._ledger)
 
     def _recorded(self, recording: asyncio.Task[None]) -> None:
-        self._recording.discard(recording)
+        self._recording -= {recording}
         if not recording.cancelled():
             recording.exception()  # the node is told, if it is still there
 

@@ -33,7 +33,7 @@ class StraightAhead(Halting, Host):
 
     def __init__(self) -> None:
         super().__init__()
-        self._recording: set[asyncio.Task[None]] = set()
+        self._recording: frozenset[asyncio.Task[None]] = frozenset()
 
     async def _went_straight(self, ledger: Ledger, limit: int) -> StepResult | Output | None:
         """Take plain steps while they follow each other, up to ``limit`` of the pass, and commit each of them.

@@ -23,7 +23,7 @@ class ExecutionStatus(StrEnum):
     @property
     def is_interrupted(self) -> bool:
         """True while the thread waits for a human."""
-        return self in (ExecutionStatus.INTERRUPTED_BEFORE, ExecutionStatus.INTERRUPTED_AFTER)
+        return self in (_BEFORE, _AFTER)
 
 
 class Move(StrEnum):

@@ -133,19 +133,12 @@ def replay(schema: StateSchema, run: Run, facts: Iterable[Fact]) -> Run:
 
 
 def _started(schema: StateSchema, run: Run, fact: Started) -> Run:
-    sequence = run.sequence + 1
-    return Run(
-        thread_id=run.thread_id,
-        values=schema.apply(run.values, fact.ops, sequence),
-        status=advance(run.status, Move.START),
-        run_id=fact.run_id,
-        sequence=sequence,
-        frontier=fact.frontier,
-        visit=sequence,
-        edition=Edition(fact.graph, fact.version),
-        begun=sequence,
-        past=run.past,
-    )
+    run_id, ops, frontier, graph, version = fact
+    thread, now, past, edition = run.thread_id, run.sequence + 1, run.past, Edition(graph, version)
+    values, status = schema.apply(run.values, ops, now), advance(run.status, Move.START)
+    row = (thread, values, status, run_id, now, 0, None, frontier, now, Stage.ENTER, (), NOTHING, edition, now, past)
+    after: Run = quick_tuple(Run, row)
+    return after
 
 
 def _stepped(schema: StateSchema, run: Run, fact: Stepped, values: Values | None = None) -> Run:
@@ -310,11 +303,10 @@ def _stopped(schema: StateSchema, run: Run, fact: Stopped) -> Run:
 
 
 def _completed(schema: StateSchema, run: Run, fact: Completed) -> Run:
-    thread_id, values, status, run_id, before, step, node, _, visit, stage, ran, _, edition, begun, past = run
-    where = (run_id, before + 1, step, node, (), visit, stage, ran)
-    after: Run = quick_tuple(
-        Run, (thread_id, values, advance(status, Move.COMPLETE), *where, NOTHING, edition, begun, past)
-    )
+    thread, values, status, run_id, before, step, node, _, visit, stage, ran, _, edition, begun, past = run
+    status, now = advance(status, Move.COMPLETE), before + 1
+    row = (thread, values, status, run_id, now, step, node, (), visit, stage, ran, NOTHING, edition, begun, past)
+    after: Run = quick_tuple(Run, row)
     return after
 
 
