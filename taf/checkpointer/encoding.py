@@ -47,7 +47,7 @@ from taf.state.facts import (
     Updated,
     Upgraded,
 )
-from taf.state.interrupts import InterruptKind
+from taf.state.interrupts import InterruptKind, InterruptRecord
 from taf.state.run import NOTHING, UNKNOWN_EDITION, Details, Run, Stage
 from taf.state.schema import StateSchema
 from taf.state.superseded import Superseded
@@ -95,7 +95,7 @@ class FactCodec(ChangeCodec):
             TaskRecorded: lambda f, _: [f.key, f.node, f.position, encode_entry(f.entry)],
             Paused: self._paused,
             Answered: self._answered,
-            Reopened: lambda f, _: [encode_record(f.record), f.why],
+            Reopened: lambda f, _: [self.record(f.record), f.why],
             Resumed: lambda f, items: [f.run_id, self._ops(f.ops, items)],
             Stopped: self._stopped,
             Completed: lambda f, _: [],
@@ -107,6 +107,7 @@ class FactCodec(ChangeCodec):
             Upgraded: lambda f, items: [f.graph, f.version, f.renamed, f.joins, self._ops(f.ops, items)],
             Forked: lambda f, items: [f.source, f.sequence, self.run(f.run), self._ops(f.ops, items)],
         }
+        self._last_record: tuple[InterruptRecord | None, Any] = None, None
         self._around: dict[str, tuple[object, bytes, bytes]] = {}
         self._plain = {name: channel.codec.plain for name, channel in schema.channels.items()}
 
@@ -177,12 +178,20 @@ class FactCodec(ChangeCodec):
         return body
 
     def _paused(self, fact: Paused, items: Items) -> list[Any]:
-        records = [encode_record(record) for record in fact.records]
+        records = [self.record(record) for record in fact.records]
         return [fact.kind.value, fact.node, fact.reason, records, self.outputs(fact.finished)]
 
     def _answered(self, fact: Answered, items: Items) -> list[Any]:
         entry = None if fact.entry is None else encode_entry(fact.entry)
-        return [encode_record(fact.record), entry, self.optional_tasks(fact.frontier), self._ops(fact.ops, items)]
+        return [self.record(fact.record), entry, self.optional_tasks(fact.frontier), self._ops(fact.ops, items)]
+
+    def record(self, record: InterruptRecord) -> Any:
+        """Turn an interrupt record into JSON types. The last one is kept: its row follows the fact that holds it."""
+        known, encoded = self._last_record
+        if known is not record:
+            encoded = encode_record(record)
+            self._last_record = record, encoded
+        return encoded
 
     def _stopped(self, fact: Stopped, items: Items) -> list[Any]:
         partials = encode_partials(fact.partials)

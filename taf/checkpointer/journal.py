@@ -28,8 +28,9 @@ from taf.checkpointer.base import (
     ThreadKey,
 )
 from taf.checkpointer.changes import Mismatch
+from taf.checkpointer.encoding import FactCodec
 from taf.checkpointer.fold import Fold, Reading, changed
-from taf.checkpointer.interrupts import decode_record, encode_record
+from taf.checkpointer.interrupts import decode_record
 from taf.checkpointer.lineage import Lineage
 from taf.errors import ConfigError, GraphChangedError, NotStorableError, StoreCorruptError
 from taf.serialization import dumps, loads
@@ -242,7 +243,7 @@ class Ledger:
         kind, body, items = journal.codec.encode(fact)
         at = journal.clock()
         if run.details is not after.details and (run.details.interrupts or after.details.interrupts):
-            self._interrupts += _interrupt_rows(run, after, fact, at)
+            self._interrupts += _interrupt_rows(journal.codec, run, after, fact, at)
         self._staged.append(Record(after.sequence, kind, after.run_id, at, body, items, after.step))
         self._facts.append(fact)
         self._tail_bytes += len(body)
@@ -380,7 +381,7 @@ def _lacking(thread_id: str, field: str) -> GraphChangedError:
     return GraphChangedError(thread_id, what, f'Give "{field}" a default.')
 
 
-def _interrupt_rows(before: Run, after: Run, fact: Fact, at: float) -> tuple[InterruptRow, ...]:
+def _interrupt_rows(codec: FactCodec, before: Run, after: Run, fact: Fact, at: float) -> tuple[InterruptRow, ...]:
     """Return the interrupt records that a fact opened, changed or closed, as they are to be stored."""
     was = {record.id: record for record in before.details.interrupts}
     now = {record.id: record for record in after.details.interrupts}
@@ -390,4 +391,4 @@ def _interrupt_rows(before: Run, after: Run, fact: Fact, at: float) -> tuple[Int
     else:
         gone = [record for record in was.values() if record.id not in now]
         found += [replace(r, status=InterruptStatus.WITHDRAWN, version=r.version + 1) for r in gone]
-    return tuple(InterruptRow(r.id, r.status.value, r.node, at, dumps(encode_record(r))) for r in found)
+    return tuple(InterruptRow(r.id, r.status.value, r.node, at, dumps(codec.record(r))) for r in found)

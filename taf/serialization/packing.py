@@ -33,6 +33,8 @@ Mark = tuple[Path, str]
 PLAIN = frozenset({str, int, float, bool, NoneType})
 """Types that JSON itself tells apart."""
 
+_TEXT = frozenset({str})
+
 
 # -- times -----------------------------------------------------------------------------------------
 
@@ -145,7 +147,7 @@ def _pack(value: Any, path: Path, marks: list[Mark], where: Path, declared: bool
         return value
     if len(path) >= MAX_DEPTH:
         raise NotStorableError(dotted(where + path[:3]) + "[...]", f"it is nested deeper than {MAX_DEPTH} levels.")
-    if kind is dict and all([type(key) is str for key in value]):
+    if kind is dict and _TEXT.issuperset(map(type, value)):
         return {
             key: item if type(item) in PLAIN else _pack(item, (*path, key), marks, where, declared)
             for key, item in value.items()
