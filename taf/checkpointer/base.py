@@ -23,9 +23,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Self
 
 from taf.errors import ConfigError
+from taf.tuples import NamedTuple
 
 
 class ThreadKey(NamedTuple):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from taf.checkpointer.base import Record, Snapshot, Stored
 from taf.checkpointer.changes import Mismatch
@@ -17,6 +17,7 @@ from taf.state.channel import Op
 from taf.state.facts import Fact
 from taf.state.run import UNKNOWN_EDITION, Run, evolve, width
 from taf.state.schema import StateSchema
+from taf.tuples import NamedTuple
 
 FIRST_SECOND, END_SECOND = -62_135_596_800, 253_402_300_800
 """The years 1 to 9999, in seconds since 1970: no other moment can be shown."""

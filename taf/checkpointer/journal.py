@@ -12,7 +12,6 @@ from collections import OrderedDict
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import NamedTuple
 
 from taf.checkpointer.base import (
     BaseCheckpointer,
@@ -40,6 +39,7 @@ from taf.state.facts import Answered, Fact, Stepped, Task, quick_tuple
 from taf.state.interrupts import InterruptRecord, InterruptStatus
 from taf.state.run import Run, evolve, straight
 from taf.state.schema import StateSchema, Values
+from taf.tuples import NamedTuple
 
 SNAPSHOT_FLOOR = 64 * 1024
 """No snapshot is taken before this many bytes have been written since the last one."""

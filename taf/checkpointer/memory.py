@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import Any
 
 from taf.checkpointer.base import (
     ALL_THREADS,
@@ -31,6 +31,7 @@ from taf.checkpointer.base import (
 )
 from taf.errors import CheckpointerClosedError, StaleOwnerError, ThreadBusyError
 from taf.ids import new_id
+from taf.tuples import NamedTuple
 
 
 class _Thread:

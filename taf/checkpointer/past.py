@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from copy import copy
-from typing import NamedTuple
 
 from taf.checkpointer.base import Record
 from taf.checkpointer.changes import Mismatch
@@ -15,6 +14,7 @@ from taf.errors import StoreCorruptError, TafError
 from taf.state.facts import Answered, Fact, HandedOver, Reopened, RolledBack, TaskRecorded, Upgraded
 from taf.state.growing import Growing
 from taf.state.run import Run, width
+from taf.tuples import NamedTuple
 
 IN_BETWEEN = frozenset(KINDS[kind] for kind in (TaskRecorded, Answered, Reopened, HandedOver, RolledBack, Upgraded))
 """The kinds of records that leave the thread where it was."""

@@ -7,7 +7,6 @@ half a step included. So whatever can be done with a kept checkpoint can be done
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import NamedTuple
 
 from taf.checkpointer.base import Cut, Snapshot, Stored
 from taf.checkpointer.fold import Fold
@@ -16,6 +15,7 @@ from taf.checkpointer.past import IN_BETWEEN, Moment, past
 from taf.errors import NotStorableError, UnknownThreadError
 from taf.state.execution import ExecutionStatus
 from taf.state.interrupts import InterruptRecord, InterruptStatus
+from taf.tuples import NamedTuple
 
 
 class Keep(NamedTuple):

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
 from itertools import permutations, product
-from typing import NamedTuple
 
 from taf.errors import GraphChangedError, nearest
 from taf.graph.command import END
@@ -18,6 +17,7 @@ from taf.graph.spec import GraphSpec, digest
 from taf.state.facts import Edition
 from taf.state.renaming import tasks_ahead
 from taf.state.run import Run
+from taf.tuples import NamedTuple
 
 
 class Fit(StrEnum):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 from taf.errors import ConfigError
 from taf.ids import new_id
+from taf.tuples import NamedTuple
 
 DEFAULT_RECURSION_LIMIT = 100
 

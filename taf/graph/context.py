@@ -8,7 +8,7 @@ from contextvars import ContextVar
 from dataclasses import replace
 from datetime import datetime
 from inspect import isawaitable
-from typing import Any, NamedTuple, Protocol, get_type_hints
+from typing import Any, Protocol, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -29,6 +29,7 @@ from taf.state.facts import Entry, Task
 from taf.state.interrupts import QUESTION_ANSWERS, InterruptKind, InterruptRecord
 from taf.state.run import Run
 from taf.state.superseded import Superseded
+from taf.tuples import NamedTuple
 
 
 class Question(NamedTuple):

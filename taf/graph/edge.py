@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 from taf.errors import InvalidUpdateError
 from taf.graph.command import Destination, destinations
 from taf.graph.node import Call
+from taf.tuples import NamedTuple
 
 
 class Branch(NamedTuple):

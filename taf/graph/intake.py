@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from inspect import isawaitable
-from typing import Any, Final, Literal, NamedTuple, TypeAlias, cast
+from typing import Any, Final, Literal, TypeAlias, cast
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -44,6 +44,7 @@ from taf.state.interrupts import (
 )
 from taf.state.run import Run, evolve, replay, without_ways_of
 from taf.state.schema import Values
+from taf.tuples import NamedTuple
 
 WhilePaused: TypeAlias = Literal["resume", "reject", "supersede"]
 Entering: TypeAlias = Callable[[Values], Awaitable[tuple[Task, ...]]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal, NamedTuple, TypeAlias, cast, get_args
+from typing import Any, Literal, TypeAlias, cast, get_args
 
 from taf.checkpointer.base import Posted, Signal
 from taf.checkpointer.changes import Mismatch
@@ -17,6 +17,7 @@ from taf.graph.config import RunConfig
 from taf.graph.intake import Wanted, is_empty
 from taf.serialization import dumps, loads
 from taf.state.facts import Output
+from taf.tuples import NamedTuple
 
 MultitaskStrategy: TypeAlias = Literal["reject", "enqueue", "interrupt", "rollback", "steer"]
 """What new input does to a busy thread.

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 from taf.graph.spec import GraphSpec
 from taf.serialization import difference
@@ -17,6 +17,7 @@ from taf.state.facts import Output, Stepped, Task
 from taf.state.interrupts import InterruptKind
 from taf.state.renaming import gate_reason
 from taf.state.run import NOTHING, Run, Stage
+from taf.tuples import NamedTuple
 
 
 class Gate(NamedTuple):

@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from functools import cached_property
 from inspect import isawaitable
-from typing import Any, NamedTuple, Protocol, cast
+from typing import Any, Protocol, cast
 
 from anyio import CapacityLimiter, to_thread
 
@@ -28,6 +28,7 @@ from taf.state.facts import Output, Task
 from taf.state.interrupts import InterruptRecord
 from taf.state.run import NOTHING, Run
 from taf.state.view import asked_of
+from taf.tuples import NamedTuple
 
 
 class StepResult(NamedTuple):

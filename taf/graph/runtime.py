@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple, get_args
+from typing import Any, get_args
 from weakref import WeakKeyDictionary
 
 from anyio import CapacityLimiter
@@ -19,6 +19,7 @@ from taf.graph.intake import WhilePaused
 from taf.graph.multitask import MultitaskStrategy, checked_strategy
 from taf.graph.spec import GraphSpec
 from taf.publisher.bus import Bus
+from taf.tuples import NamedTuple
 
 Clock = Callable[[], float]
 """Seconds since 1970."""

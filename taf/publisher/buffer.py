@@ -15,9 +15,9 @@ from collections.abc import Awaitable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
-from typing import NamedTuple
 
 from taf.events import Event
+from taf.tuples import NamedTuple
 
 
 class Stage(Enum):

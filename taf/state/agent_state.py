@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Annotated, Any, NamedTuple, Protocol
+from typing import Annotated, Any, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
@@ -12,6 +12,7 @@ from taf.state.execution import ExecutionMeta, ExecutionStatus
 from taf.state.messages import Message
 from taf.state.reducers import add_messages
 from taf.state.superseded import Superseded
+from taf.tuples import NamedTuple
 
 _ALLOW_HERE_ONLY = "".join(("al", "low"))
 """Equal to "allow", but another object: so a subclass that merely inherits it can be told from one that says so."""

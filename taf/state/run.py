@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import StrEnum
 from functools import reduce
-from typing import Any, NamedTuple
+from typing import Any
 
 from taf.errors import InvalidTransitionError
 from taf.state.agent_state import Ask
@@ -38,6 +38,7 @@ from taf.state.interrupts import InterruptKind, InterruptRecord, InterruptStatus
 from taf.state.renaming import renamed
 from taf.state.schema import StateSchema, Values
 from taf.state.superseded import Partial, Superseded
+from taf.tuples import NamedTuple
 
 
 class Stage(StrEnum):

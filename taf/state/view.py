@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from copy import deepcopy
-from typing import Any, ClassVar, NamedTuple, cast
+from typing import Any, ClassVar, cast
 
 from pydantic import BaseModel, ConfigDict
 
@@ -16,6 +16,7 @@ from taf.state.agent_state import Ask
 from taf.state.channel import Channel
 from taf.state.copying import copy_value
 from taf.state.growing import Growing
+from taf.tuples import NamedTuple
 
 _new, _set = object.__new__, object.__setattr__
 
