@@ -7,9 +7,9 @@ import contextlib
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from functools import cached_property
 from inspect import isawaitable
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from anyio import CapacityLimiter, to_thread
+from anyio import to_thread
 
 from taf.errors import (
     InterruptRejectedError,
@@ -29,6 +29,9 @@ from taf.state.interrupts import InterruptRecord
 from taf.state.run import NOTHING, Run
 from taf.state.view import asked_of
 from taf.tuples import NamedTuple
+
+if TYPE_CHECKING:
+    from anyio import CapacityLimiter
 
 
 class StepResult(NamedTuple):

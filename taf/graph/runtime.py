@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, get_args
 from weakref import WeakKeyDictionary
 
-from anyio import CapacityLimiter
+import anyio
 
 from taf.checkpointer.journal import Journal
 from taf.errors import ConfigError
@@ -69,8 +69,8 @@ class Runtime:
     journal: Journal
     bus: Bus
     options: Options
-    _limiters: WeakKeyDictionary[asyncio.AbstractEventLoop, CapacityLimiter] = field(
-        default_factory=WeakKeyDictionary[asyncio.AbstractEventLoop, CapacityLimiter], init=False, repr=False
+    _limiters: WeakKeyDictionary[asyncio.AbstractEventLoop, anyio.CapacityLimiter] = field(
+        default_factory=WeakKeyDictionary, init=False, repr=False
     )
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
 
@@ -81,11 +81,11 @@ class Runtime:
             object.__setattr__(other, name, getattr(self, name))
         return other
 
-    def limiter(self) -> CapacityLimiter:
+    def limiter(self) -> anyio.CapacityLimiter:
         """Return what bounds the worker threads of this app on the running loop."""
         loop = asyncio.get_running_loop()
         with self._lock:
             limiter = self._limiters.get(loop)
             if limiter is None:
-                limiter = self._limiters[loop] = CapacityLimiter(self.options.max_threads)
+                limiter = self._limiters[loop] = anyio.CapacityLimiter(self.options.max_threads)
             return limiter

@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from typing import Any, ClassVar, TypeAlias
 
-from anyio import to_thread
+import anyio.to_thread
 
 from taf.errors import ConfigError
 from taf.events import Event
@@ -37,7 +37,7 @@ class BasePublisher(ABC):
     async def aclose(self) -> None:
         """As ``close``, for what has to be awaited. As it stands it calls ``close`` in a worker thread."""
         if type(self).close is not BasePublisher.close:
-            await to_thread.run_sync(self.close, abandon_on_cancel=True)
+            await anyio.to_thread.run_sync(self.close, abandon_on_cancel=True)
 
 
 PublisherLike: TypeAlias = BasePublisher | Callable[[Event], object]

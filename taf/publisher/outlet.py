@@ -12,7 +12,7 @@ from contextlib import suppress
 from contextvars import Context
 from functools import partial
 
-from anyio import CapacityLimiter, to_thread
+import anyio.to_thread
 
 from taf.events import Event
 from taf.publisher.base import BasePublisher, describe, discard, name_of
@@ -100,9 +100,9 @@ class Outlet:
             await self._run_here(pump)
             return
         # A limiter of its own: publishers neither wait for the threads of nodes nor take them away.
-        limiter = CapacityLimiter(1)
+        limiter = anyio.CapacityLimiter(1)
         while self.buffer.has_claim(pump):
-            await to_thread.run_sync(self._run_in_thread, pump, abandon_on_cancel=True, limiter=limiter)
+            await anyio.to_thread.run_sync(self._run_in_thread, pump, abandon_on_cancel=True, limiter=limiter)
             if (parked := self.buffer.unpark(pump)) is not None:
                 await self._wait_for(parked.rest, parked.event)
                 self.buffer.finish(pump)
