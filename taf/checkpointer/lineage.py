@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
-from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, cast
 
 from taf.checkpointer.encoding import FactCodec
@@ -17,17 +17,17 @@ from taf.state.facts import Output, Task
 from taf.state.renaming import tasks_ahead
 from taf.state.run import Run
 from taf.state.schema import StateSchema
+from taf.tuples import NamedTuple
 
 Migration = Callable[[dict[str, Any]], Mapping[str, Any]]
 """Takes the plain values of all fields at one version, and returns those of the next. It may change what it gets."""
 
 
-@dataclass(frozen=True)
-class Lineage:
+class Lineage(NamedTuple):
     """The version of a state model, and the migrations that lead to it, each by the version from which it leads."""
 
     version: int = 1
-    migrations: Mapping[int, Migration] = field(default_factory=dict[int, Migration])
+    migrations: Mapping[int, Migration] = MappingProxyType({})
 
     def require_known(self, thread_id: str, version: int) -> None:
         """Raise ``GraphChangedError`` for a version that is newer than this one."""

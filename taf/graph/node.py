@@ -6,7 +6,7 @@ import inspect
 import random
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, cast
 
 from taf.errors import ConfigError, GraphError
@@ -53,26 +53,26 @@ class RetryPolicy:
 Call = Callable[[Any, Any], Any]
 
 
-@dataclass(frozen=True, slots=True)
 class Node:
     """One node of a graph. ``call(state, context)`` runs it; ``subgraph`` is set when it is a compiled graph."""
 
-    name: str
-    call: Call
-    is_async: bool
-    retry: RetryPolicy | None = None
-    timeout: float | None = None
-    subgraph: Any = None
+    __slots__ = ("call", "is_async", "is_plain", "name", "retry", "returned", "subgraph", "timeout")
 
-    returned: str = field(init=False)
-    """How a sentence about what it returned begins."""
-    is_plain: bool = field(init=False)
-    """True for an async function without retries, timeout or a graph of its own: awaited as it is."""
-
-    def __post_init__(self) -> None:
-        is_plain = self.is_async and self.retry is None and self.timeout is None and self.subgraph is None
-        object.__setattr__(self, "is_plain", is_plain)
-        object.__setattr__(self, "returned", f'Node "{self.name}" returned')
+    def __init__(
+        self,
+        name: str,
+        call: Call,
+        is_async: bool,
+        retry: RetryPolicy | None = None,
+        timeout: float | None = None,
+        subgraph: Any = None,
+    ) -> None:
+        self.name, self.call, self.is_async = name, call, is_async
+        self.retry, self.timeout, self.subgraph = retry, timeout, subgraph
+        self.returned = f'Node "{name}" returned'
+        """How a sentence about what it returned begins."""
+        self.is_plain = is_async and retry is None and timeout is None and subgraph is None
+        """True for an async function without retries, timeout or a graph of its own: awaited as it is."""
 
 
 def is_async_callable(fn: Any) -> bool:

@@ -6,7 +6,6 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
 from typing import Any, get_args
 from weakref import WeakKeyDictionary
 
@@ -25,8 +24,7 @@ Clock = Callable[[], float]
 """Seconds since 1970."""
 
 
-@dataclass(frozen=True)
-class Options:
+class Options(NamedTuple):
     """What ``compile`` was told, besides the graph and the store. Times in seconds."""
 
     lease_seconds: float = 15.0
@@ -39,12 +37,14 @@ class Options:
     decide: Decide = approve_breakpoints
     clock: Clock = time.time
 
-    def __post_init__(self) -> None:
+    def checked(self) -> Options:
+        """Return the same. Raise ``ConfigError`` for a word that is none of those to choose from."""
         words = get_args(WhilePaused)
         if self.while_paused not in words:
             listed = ", ".join(f'"{word}"' for word in words)
             raise ConfigError(f"while_paused has to be one of {listed}, not {self.while_paused!r}.")
         checked_strategy(self.multitask_strategy)
+        return self
 
 
 class CallOptions(NamedTuple):
@@ -61,24 +61,18 @@ class CallOptions(NamedTuple):
 AS_COMPILED = CallOptions()
 
 
-@dataclass(frozen=True)
 class Runtime:
     """The graph, the journal of its threads, the bus, the options, and the worker threads of sync nodes."""
 
-    spec: GraphSpec
-    journal: Journal
-    bus: Bus
-    options: Options
-    _limiters: WeakKeyDictionary[asyncio.AbstractEventLoop, anyio.CapacityLimiter] = field(
-        default_factory=WeakKeyDictionary, init=False, repr=False
-    )
-    _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
+    def __init__(self, spec: GraphSpec, journal: Journal, bus: Bus, options: Options) -> None:
+        self.spec, self.journal, self.bus, self.options = spec, journal, bus, options
+        self._limiters: WeakKeyDictionary[asyncio.AbstractEventLoop, anyio.CapacityLimiter] = WeakKeyDictionary()
+        self._lock = threading.Lock()
 
     def with_options(self, **changes: Any) -> Runtime:
         """Return the same with some options changed; the worker threads are shared."""
-        other = replace(self, options=replace(self.options, **changes))
-        for name in ("_limiters", "_lock"):
-            object.__setattr__(other, name, getattr(self, name))
+        other = Runtime(self.spec, self.journal, self.bus, self.options._replace(**changes).checked())
+        other._limiters, other._lock = self._limiters, self._lock
         return other
 
     def limiter(self) -> anyio.CapacityLimiter:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from taf.errors import InvalidUpdateError, nearest
@@ -16,42 +15,46 @@ from taf.state.facts import Edition, Task
 from taf.state.schema import StateSchema
 
 
-@dataclass(frozen=True)
 class GraphSpec:
-    """Nodes by name, plain edges and branches by source, joins, and breakpoints."""
+    """Nodes by name, plain edges and branches by source, joins, and breakpoints. It is never changed."""
 
-    schema: StateSchema
-    nodes: Mapping[str, Node]
-    edges: Mapping[str, tuple[str, ...]]
-    branches: Mapping[str, tuple[Branch, ...]] = field(default_factory=dict[str, "tuple[Branch, ...]"])
-    joins: tuple[Join, ...] = ()
-    before: frozenset[str] = frozenset()
-    after: frozenset[str] = frozenset()
-    straight: Mapping[str, tuple[Task, ...]] = field(init=False)
-    """What follows a node that has nothing but plain edges, ready to be used as a frontier."""
-    plain: Mapping[str, tuple[Node, tuple[Task, ...] | None]] = field(init=False)
-    """The nodes that are just awaited and lead along edges alone, with what follows them (None: routers say)."""
-    alone: Mapping[str, tuple[Task, ...]] = field(init=False)
-    """What follows when one node is next, by its name: always the same object."""
-    renames: Mapping[str, str] = field(default_factory=dict[str, str])
-    """Old names of nodes, each with the one that it has now."""
-    version: int = 1
-    fingerprint: str = field(init=False)
-    """Changes when a node, an edge, a join or a field does, here or in a subgraph; stored with each pass."""
-    edition: Edition = field(init=False)
+    def __init__(
+        self,
+        schema: StateSchema,
+        nodes: Mapping[str, Node],
+        edges: Mapping[str, tuple[str, ...]],
+        branches: Mapping[str, tuple[Branch, ...]] | None = None,
+        joins: tuple[Join, ...] = (),
+        before: frozenset[str] = frozenset(),
+        after: frozenset[str] = frozenset(),
+        renames: Mapping[str, str] | None = None,
+        version: int = 1,
+    ) -> None:
+        self.schema, self.nodes, self.edges = schema, nodes, edges
+        self.branches: Mapping[str, tuple[Branch, ...]] = branches or {}
+        self.joins, self.before, self.after = joins, before, after
+        self.renames: Mapping[str, str] = renames or {}
+        """Old names of nodes, each with the one that it has now."""
+        self.alone: Mapping[str, tuple[Task, ...]] = {**{name: (Task(name, name),) for name in nodes}, END: ()}
+        """What follows when one node is next, by its name: always the same object."""
+        self.straight = self._straight()
+        """What follows a node that has nothing but plain edges, ready to be used as a frontier."""
+        self.plain = self._plain()
+        """The nodes that are just awaited and lead along edges alone, with what follows them (None: routers say)."""
+        self.fingerprint = fingerprint_of(self)
+        """Changes when a node, an edge, a join or a field does, here or in a subgraph; stored with each pass."""
+        self.version, self.edition = version, Edition(self.fingerprint, version)
 
-    def __post_init__(self) -> None:
+    def _straight(self) -> Mapping[str, tuple[Task, ...]]:
         known = {*self.nodes, END}  # edges to unknown names stay out: validate() tells of them
         ways = {name: self.edges.get(name, ()) for name in (START, *self.nodes) if name not in self.branches}
-        straight = {name: self.tasks(targets) for name, targets in ways.items() if known.issuperset(targets)}
-        object.__setattr__(self, "alone", {**{name: (Task(name, name),) for name in self.nodes}, END: ()})
-        object.__setattr__(self, "straight", straight)
+        return {name: self.tasks(targets) for name, targets in ways.items() if known.issuperset(targets)}
+
+    def _plain(self) -> Mapping[str, tuple[Node, tuple[Task, ...] | None]]:
         special = {*self.before, *self.after, *(name for join in self.joins for name in join.sources)}
-        leading = {*straight, *self.branches} - special
-        plain = {name: (n, straight.get(name)) for name, n in self.nodes.items() if n.is_plain and name in leading}
-        object.__setattr__(self, "plain", plain)
-        object.__setattr__(self, "fingerprint", fingerprint_of(self))
-        object.__setattr__(self, "edition", Edition(self.fingerprint, self.version))
+        leading = {*self.straight, *self.branches} - special
+        found = ((name, node) for name, node in self.nodes.items() if node.is_plain and name in leading)
+        return {name: (node, self.straight.get(name)) for name, node in found}
 
     def tasks(self, targets: Iterable[Destination], who: str = "a node") -> tuple[Task, ...]:
         """Turn destinations into tasks: each named node once, each ``Send`` a branch of its own; END is left out.

@@ -239,4 +239,4 @@ def _options(**given: Any) -> Options:
     for name in ("lease_seconds", "stop_grace"):
         if not isinstance(given[name], int | float) or given[name] <= 0:
             raise ConfigError(f"{name} has to be above 0 seconds, not {given[name]!r}.")
-    return Options(**given)
+    return Options(**given).checked()

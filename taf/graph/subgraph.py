@@ -123,7 +123,7 @@ class SubgraphCall:
         if known is None:
             own = self._graph.runtime
             child = inner_journal(journal, own)
-            options = replace(own.options, clock=parent.options.clock)
+            options = own.options._replace(clock=parent.options.clock)
             known = self._runtimes[journal] = Runtime(own.spec, child, Bus(()), options)
         return known
 

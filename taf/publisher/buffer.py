@@ -13,7 +13,6 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from enum import Enum
 
 from taf.events import Event
@@ -58,13 +57,13 @@ class Pump:
         return is_dead or (steal and self.loop is not loop and self.stage is Stage.READY)
 
 
-@dataclass(eq=False, slots=True)
 class Waiter:
     """Somebody who waits on ``loop`` until ``target`` events are over with."""
 
-    target: int
-    loop: asyncio.AbstractEventLoop
-    future: asyncio.Future[None]
+    __slots__ = ("future", "loop", "target")
+
+    def __init__(self, target: int, loop: asyncio.AbstractEventLoop, future: asyncio.Future[None]) -> None:
+        self.target, self.loop, self.future = target, loop, future
 
     def wake(self) -> None:
         """Callable from any thread."""

@@ -8,7 +8,7 @@ import functools
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from inspect import isawaitable
 from typing import Any
 
@@ -35,6 +35,8 @@ from taf.errors import StoreUnavailableError
 from taf.graph import CompiledGraph
 from taf.graph.context import Context
 from taf.graph.node import Call, Node
+from taf.graph.runtime import Runtime
+from taf.graph.spec import GraphSpec
 
 
 class CutStore(BaseCheckpointer):
@@ -168,7 +170,8 @@ class Watch:
 
     def over(self, node: Node) -> Node:
         """Return a node that does the same and is watched."""
-        return replace(node, call=self._async(node) if node.is_async else self._sync(node))
+        call = self._async(node) if node.is_async else self._sync(node)
+        return Node(node.name, call, node.is_async, node.retry, node.timeout, node.subgraph)
 
     def _async(self, node: Node) -> Call:
         async def call(state: Any, context: Context) -> Any:
@@ -252,5 +255,6 @@ def watched(app: CompiledGraph, watch: Watch, before: str = "", after: str = "")
     """Return the app with its nodes watched, and with one more breakpoint where a node is named."""
     runtime, spec = app.runtime, app.runtime.spec
     nodes = {name: watch.over(node) for name, node in spec.nodes.items()}
-    seen = replace(spec, nodes=nodes, before=spec.before | {before} - {""}, after=spec.after | {after} - {""})
-    return CompiledGraph(replace(runtime, spec=seen), owns_checkpointer=False)
+    gates = spec.before | {before} - {""}, spec.after | {after} - {""}
+    seen = GraphSpec(spec.schema, nodes, spec.edges, spec.branches, spec.joins, *gates, spec.renames, spec.version)
+    return CompiledGraph(Runtime(seen, runtime.journal, runtime.bus, runtime.options), owns_checkpointer=False)
