@@ -1,5 +1,10 @@
 """Graphs of functions: build them, run them, pause them, stop them."""
 
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from taf.graph.blocking import CompiledGraph, recover
 from taf.graph.command import END, START, Command, Send
 from taf.graph.context import Context
@@ -7,13 +12,15 @@ from taf.graph.deciding import approve_breakpoints, approve_if
 from taf.graph.interrupt import emit, interrupt, interrupt_sync, task, task_sync
 from taf.graph.multitask import MultitaskStrategy, Queued
 from taf.graph.node import RetryPolicy
-from taf.graph.recovery import Recovered, Supervisor
 from taf.graph.result import Receipt, RunResult, StateSnapshot
-from taf.graph.retention import Pruned
 from taf.graph.state_graph import StateGraph
 from taf.graph.stop import StopStatus
 from taf.state.interrupts import Approve, Edit, InterruptRecord, Reject, Respond
 from taf.state.superseded import Partial, Superseded
+
+if TYPE_CHECKING:
+    from taf.graph.recovery import Recovered, Supervisor
+    from taf.graph.retention import Pruned
 
 __all__ = [
     "END",
@@ -49,3 +56,16 @@ __all__ = [
     "task",
     "task_sync",
 ]
+
+_FILES = {
+    "Pruned": "retention",
+    "Recovered": "recovery",
+    "Supervisor": "recovery",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load what few apps use only when it is asked for."""
+    if name in _FILES:
+        return getattr(import_module(f"{__name__}.{_FILES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

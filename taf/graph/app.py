@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from taf.checkpointer.base import BaseCheckpointer, ThreadRow
 from taf.errors import AppClosedError, ConfigError, UnknownThreadError
@@ -18,9 +17,7 @@ from taf.graph.ending import ended
 from taf.graph.intake import NO_ANSWER, Answer, Call, Invoke, WhilePaused
 from taf.graph.listing import read_listing
 from taf.graph.multitask import MultitaskStrategy, Queued
-from taf.graph.recovery import ConfigOf, Recovered, recover
 from taf.graph.result import Receipt, RunResult, StateSnapshot, snapshot_of, waiting_nodes
-from taf.graph.retention import Policy, Pruned, Pruning
 from taf.graph.runtime import AS_COMPILED, CallOptions, Runtime
 from taf.graph.serving import Reader
 from taf.graph.stop import StopStatus, stop, tell
@@ -31,6 +28,10 @@ from taf.graph.turn import OnBehalf, OnReceipt, Turn
 from taf.publisher.base import PublisherLike
 from taf.publisher.bus import Listening
 from taf.state.interrupts import InterruptRecord
+
+if TYPE_CHECKING:
+    from taf.graph.recovery import ConfigOf, Recovered
+    from taf.graph.retention import Pruned
 
 Config = Mapping[str, Any]
 
@@ -172,8 +173,7 @@ class AsyncGraph:
             active = ActiveRun(runtime, config, call, reader=reader, create=create, on_landed=self._forget)
             self._register(active)
             return active
-        turn = Turn(self, runtime, call.input, config, on_receipt)
-        return self._launch(runtime, config, turn, reader)
+        return self._launch(runtime, config, Turn(self, runtime, call.input, config, on_receipt), reader)
 
     def launch_turn(self, turn: OnBehalf, config: RunConfig) -> ActiveRun:
         """Begin the run of a message that nobody waits for any more."""
@@ -314,8 +314,7 @@ class AsyncGraph:
 
     async def afork(self, config: Config, *, thread_id: str | None = None) -> dict[str, Any]:
         """Begin a new thread at a checkpoint of another one, and return the new thread's config."""
-        target = await history.fork(self.runtime, self._named(config), thread_id)
-        return {"thread_id": target.thread_id}
+        return {"thread_id": (await history.fork(self.runtime, self._named(config), thread_id)).thread_id}
 
     async def adelete_thread(self, config: Config) -> bool:
         """Remove a thread that rests. Return False when there is none."""
@@ -341,6 +340,8 @@ class AsyncGraph:
         ``delete``, whole threads go that were at rest for longer than that and ask nothing. Threads that run are left
         alone. Raise ``ConfigError``; ``UnknownThreadError`` and why it cannot be read, for the one that is named.
         """
+        from taf.graph.retention import Policy, Pruning  # only who prunes pays for it
+
         self._require_open()
         pruning = Pruning(self.runtime.journal, Policy(keep_last, older_than, delete))
         if config is None:
@@ -355,6 +356,8 @@ class AsyncGraph:
         ``concurrency``: on how many threads at a time. ``config``: what the configs of such runs hold, beside
         ``thread_id`` and ``run_id``. When the caller is cancelled, what was continued goes on.
         """
+        from taf.graph.recovery import recover
+
         self._require_open()
         return await recover(self, concurrency, config)
 
@@ -393,7 +396,5 @@ class AsyncGraph:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.aclose()

@@ -13,7 +13,7 @@ import warnings
 from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
-from typing import Any, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 from taf.checkpointer.base import ThreadRow
 from taf.errors import AppClosedError
@@ -25,13 +25,15 @@ from taf.graph.context import current_or_none, running_loop
 from taf.graph.door import LoopThread, Post, cross, is_loop_thread
 from taf.graph.intake import NO_ANSWER, Invoke, WhilePaused
 from taf.graph.multitask import MultitaskStrategy, Queued
-from taf.graph.recovery import ConfigOf, OnRecovered, Recovered, Supervisor
 from taf.graph.result import Receipt, RunResult, StateSnapshot
-from taf.graph.retention import Pruned
 from taf.graph.runtime import CallOptions, Runtime
 from taf.graph.stop import StopStatus, stop, tell
 from taf.graph.stream import DONE, StreamMode, Tap
 from taf.state.interrupts import InterruptRecord
+
+if TYPE_CHECKING:
+    from taf.graph.recovery import ConfigOf, OnRecovered, Recovered, Supervisor
+    from taf.graph.retention import Pruned
 
 T = TypeVar("T")
 Config = Mapping[str, Any]
@@ -280,6 +282,8 @@ class CompiledGraph(AsyncGraph):
         About every ``interval`` seconds it looks for lost runs. ``on_recovered`` is told what came of those that it
         continued. The end of the block ends the looking; what was continued goes on, until the app is closed.
         """
+        from taf.graph.recovery import Supervisor  # only who recovers pays for it
+
         return Supervisor(
             self,
             self._call,
