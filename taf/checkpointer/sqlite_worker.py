@@ -219,9 +219,10 @@ class Worker:
 
     def _do(self, batch: Sequence[Job[Any]], *, is_patient: bool = True) -> bool:
         """Do jobs in one transaction. Return False, with nothing done, where others write and it is not to wait."""
-        connection, interruption, begun = None, None, time.perf_counter()
+        connection, interruption, begun = None, None, 0.0
         try:
             connection = self._connection = self._connection or self._file.connect()
+            begun = time.perf_counter()
             self._set(connection, any([job.is_synced for job in batch]), is_patient)
             if not self._begin(connection, is_patient):
                 return False
@@ -239,7 +240,8 @@ class Worker:
                 with suppress(sqlite3.Error):
                     roll_back(connection)
             interruption = None if isinstance(error, Exception) else error  # Ctrl-C strikes in an event loop's thread
-        self._seconds += (time.perf_counter() - begun - self._seconds) / _MEMORY
+        if begun:  # to open the file is another matter
+            self._seconds += (time.perf_counter() - begun - self._seconds) / _MEMORY
         for job in batch:
             job.follow_up()
         if interruption is not None:

@@ -74,6 +74,19 @@ async def test_the_file_is_opened_in_the_thread(worker: Watched) -> None:
     assert await worker.run("use", where) == HERE
 
 
+async def test_a_file_that_is_slow_to_open_is_no_slow_disk(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Slow(SqliteFile):
+        def connect(self) -> sqlite3.Connection:
+            threading.Event().wait(1.0)
+            return super().connect()
+
+    monkeypatch.setattr(sqlite_worker, "PROMPT_SECONDS", 0.1)
+    worker = Watched(Slow(str(path), "FULL", 10.0))
+    await worker.run("open", where)
+    assert await worker.run("look", where) == HERE
+    worker.stop()
+
+
 async def test_jobs_of_one_turn_share_a_transaction(worker: Watched, path: Path) -> None:
     await worker.run("open", where)
     await asyncio.gather(*[worker.run("write", write) for _ in range(CROWD)])
