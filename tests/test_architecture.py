@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 FLOORS: tuple[frozenset[str], ...] = (
-    frozenset({"errors", "ids", "tuples"}),
+    frozenset({"errors", "ids", "lazily", "tuples"}),
     frozenset({"events", "serialization"}),
     frozenset({"state"}),
     frozenset({"checkpointer", "publisher"}),

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from taf.checkpointer.base import BaseCheckpointer
 from taf.checkpointer.memory import InMemoryCheckpointer
+from taf.lazily import loads_lazily
 
 if TYPE_CHECKING:
     from taf.checkpointer.encrypted import EncryptedCheckpointer
@@ -23,16 +23,12 @@ __all__ = [
     "SqliteCheckpointer",
 ]
 
-_FILES = {
-    "EncryptedCheckpointer": "encrypted",
-    "Keys": "keys",
-    "PgCheckpointer": "postgres",
-    "SqliteCheckpointer": "sqlite",
-}
-
-
-def __getattr__(name: str) -> Any:
-    """Load a store with a driver only when it is asked for."""
-    if name in _FILES:
-        return getattr(import_module(f"{__name__}.{_FILES[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = loads_lazily(
+    __name__,
+    {
+        "EncryptedCheckpointer": "encrypted",
+        "Keys": "keys",
+        "PgCheckpointer": "postgres",
+        "SqliteCheckpointer": "sqlite",
+    },
+)

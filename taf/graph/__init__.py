@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from taf.graph.blocking import CompiledGraph, recover
 from taf.graph.command import END, START, Command, Send
@@ -15,6 +14,7 @@ from taf.graph.node import RetryPolicy
 from taf.graph.result import Receipt, RunResult, StateSnapshot
 from taf.graph.state_graph import StateGraph
 from taf.graph.stop import StopStatus
+from taf.lazily import loads_lazily
 from taf.state.interrupts import Approve, Edit, InterruptRecord, Reject, Respond
 from taf.state.superseded import Partial, Superseded
 
@@ -57,15 +57,11 @@ __all__ = [
     "task_sync",
 ]
 
-_FILES = {
-    "Pruned": "retention",
-    "Recovered": "recovery",
-    "Supervisor": "recovery",
-}
-
-
-def __getattr__(name: str) -> Any:
-    """Load what few apps use only when it is asked for."""
-    if name in _FILES:
-        return getattr(import_module(f"{__name__}.{_FILES[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = loads_lazily(
+    __name__,
+    {
+        "Pruned": "retention",
+        "Recovered": "recovery",
+        "Supervisor": "recovery",
+    },
+)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from taf.lazily import loads_lazily
 from taf.publisher.base import BasePublisher, CallablePublisher, PublisherLike, as_publisher
 from taf.publisher.bus import Bus
 from taf.publisher.events import Event, EventType
@@ -29,16 +29,12 @@ __all__ = [
     "as_publisher",
 ]
 
-_FILES = {
-    "CollectingPublisher": "collecting",
-    "CompositePublisher": "composite",
-    "ConsolePublisher": "console",
-    "LoggingPublisher": "logs",
-}
-
-
-def __getattr__(name: str) -> Any:
-    """Load the publishers that taf comes with when they are asked for."""
-    if name in _FILES:
-        return getattr(import_module(f"{__name__}.{_FILES[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = loads_lazily(
+    __name__,
+    {
+        "CollectingPublisher": "collecting",
+        "CompositePublisher": "composite",
+        "ConsolePublisher": "console",
+        "LoggingPublisher": "logs",
+    },
+)
