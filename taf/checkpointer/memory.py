@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from taf.checkpointer.base import (
@@ -272,16 +273,13 @@ class InMemoryCheckpointer(BaseCheckpointer):
         watchers = self._signal_watchers if signals_only else self._watchers
         with self._lock:
             watchers[key] = [*watchers.get(key, ()), watcher]
+        return partial(self._unwatch, watchers, key, watcher)
 
-        def unwatch() -> None:
-            with self._lock:
-                left = [other for other in watchers.get(key, ()) if other is not watcher]
-                if left:
-                    watchers[key] = left
-                else:
-                    watchers.pop(key, None)
-
-        return unwatch
+    def _unwatch(self, watchers: dict[ThreadKey, list[Watcher]], key: ThreadKey, watcher: Watcher) -> None:
+        with self._lock:
+            left = [other for other in watchers.pop(key, ()) if other is not watcher]
+            if left:
+                watchers[key] = left
 
     async def interrupts(
         self, key: ThreadKey | None = None, *, interrupt_id: str | None = None, status: str | None = None

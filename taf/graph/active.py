@@ -46,7 +46,7 @@ class ActiveRun:
         self.loop = self.engine.loop
         self.outcome: asyncio.Future[Run | None] = self.loop.create_future()
         self._lock = threading.Lock()
-        self._waiters: list[concurrent.futures.Future[None] | asyncio.Future[None]] = []
+        self._waiters: tuple[concurrent.futures.Future[None] | asyncio.Future[None], ...] = ()
         self._has_landed = False
         self.task = self.loop.create_task(self._fly(call, create), name=f"{RUN_NAME} {config.run_id}")
 
@@ -142,7 +142,7 @@ class ActiveRun:
     def _told_of_the_end(self, waiter: Waiter) -> Waiter:
         with self._lock:
             if not self._has_landed:
-                self._waiters.append(waiter)
+                self._waiters += (waiter,)
                 return waiter
         waiter.set_result(None)
         return waiter

@@ -9,7 +9,7 @@ from taf.graph.command import START
 from taf.graph.context import Context, Host
 from taf.graph.spec import GraphSpec
 from taf.state.execution import ExecutionStatus
-from taf.state.facts import Output, Task
+from taf.state.facts import Output, Task, quick_tuple
 from taf.state.run import NOTHING, Run
 from taf.state.schema import Values
 
@@ -46,7 +46,7 @@ class Routes:
         straight = spec.straight.get(source)
         if straight is not None:
             return straight
-        run = Run(run[0], values, *run[2:])
+        run = quick_tuple(Run, (run[0], values, *run[2:]))
         targets: list[Any] = list(spec.edges.get(source, ()))
         for branch in spec.branches.get(source, ()):
             context = Context(self._host, run, Task(source, source))

@@ -23,6 +23,8 @@ from taf.state.run import NOTHING, Run, Stage
 from taf.state.schema import Values
 from taf.state.view import asked_of
 
+NONE_RECORDING: frozenset[asyncio.Task[None]] = frozenset()
+
 
 class StraightAhead(Halting, Host):
     """The part of an engine that takes steps of one async node that leads along its edges and routers."""
@@ -33,7 +35,7 @@ class StraightAhead(Halting, Host):
 
     def __init__(self) -> None:
         super().__init__()
-        self._recording: frozenset[asyncio.Task[None]] = frozenset()
+        self._recording = NONE_RECORDING
 
     async def _went_straight(self, ledger: Ledger, limit: int) -> StepResult | Output | None:
         """Take plain steps while they follow each other, up to ``limit`` of the pass, and commit each of them.
