@@ -84,11 +84,10 @@ class Commits:
     async def _alone(self, connection: Connection, part: _Part) -> Made:
         lease, commit, mark = part
         owner, written = self._pulse.owner, commit.records
+        row = None
         if part.is_discard:
-            place = (lease.thread, commit.epoch, owner)
-            row = await connection.fetchrow(self._sql.discard, *place)
-            row = row or await connection.fetchrow(self._sql.release_mail, *place)
-        else:
+            row = await connection.fetchrow(self._sql.discard, lease.thread, commit.epoch, owner)
+        if row is None:  # nothing to remove, or mail waits there
             form, values = rows.append_values(commit)
             row = await connection.fetchrow(
                 self._sql.append(*form),

@@ -192,7 +192,6 @@ class Statements:
             "UPDATE {threads} SET owner = NULL, life_lock = NULL, lease_until = NULL"
             f" WHERE {is_owners} RETURNING revision + 1 AS revision, signals"
         )
-        self.release_mail = self.release.replace(" RETURNING", " AND head = 0 RETURNING")
         self.renew = self.of(
             "UPDATE {threads} AS t SET lease_until = clock_timestamp() + r.seconds * interval '1 second',"
             " life_lock = $5 FROM unnest($1::bigint[], $2::bigint[], $3::float8[]) AS r (id, epoch, seconds)"

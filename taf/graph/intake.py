@@ -356,7 +356,7 @@ class Intake:
 
 def is_empty(given: Any) -> bool:
     """True for input that says nothing: None or ``{}``."""
-    return not given and (given is None or isinstance(given, Mapping))
+    return given is None or (isinstance(given, Mapping) and not given)
 
 
 def _stored(decision: HumanDecision) -> list[Any]:

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from taf.checkpointer.base import BaseCheckpointer, Change, Listing, Mail, Posted, Signal, Taken, ThreadKey
+from taf.checkpointer.base import BaseCheckpointer, Change, Commit, Listing, Mail, Posted, Signal, Taken, ThreadKey
 from taf.errors import StaleOwnerError
 from taf.testing.store.base import StoreTests
 from taf.testing.store.owner import KEY, LEASE, OTHER, RUN, Owner, loops, make_record, until
@@ -192,6 +192,18 @@ class MailTests(StoreTests):
 
         assert not await (await Owner.of(store)).step()
         assert await names(store) == ["a"]
+
+    async def test_a_release_of_nothing_but_mail_says_whose_it_was(self, store: BaseCheckpointer) -> None:
+        owner = await Owner.of(store)
+        await store.post(KEY, message("a"))
+        await store.append(Commit(KEY, owner.epoch, 0, (), "stopped", "mine", is_release=True))
+
+        grant = await store.acquire(KEY, lease_seconds=LEASE, create=False)
+        assert grant is None  # there is no record
+        grant = await store.acquire(KEY, lease_seconds=LEASE)
+        assert grant is not None
+        assert grant.stored[1:4] == (0, "stopped", "mine")
+        assert [one.run_id for one in grant.mail.messages] == ["a"]
 
     async def test_mail_goes_with_its_thread(self, store: BaseCheckpointer) -> None:
         owner = await Owner.of(store)
