@@ -100,6 +100,8 @@ class Commits:
             )
         if row is None:
             raise StaleOwnerError(commit.key.thread, commit.epoch)
+        if part.is_discard and commit.taken is not None:
+            await connection.execute(self._sql.sweep, lease.thread)
         return row["revision"], rows.signals_of(row["signals"], commit.run_id)
 
     async def _together(self, connection: Connection, parts: Sequence[_Part]) -> Sequence[Made | None]:

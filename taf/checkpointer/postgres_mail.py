@@ -70,6 +70,7 @@ class Mailbox:
 
     def __init__(self, statements: Statements, reader: Reader, pulse: Pulse) -> None:
         self.sql, self.reader, self.pulse = MailStatements(statements.of), reader, pulse
+        self._sweep = statements.sweep
 
     async def of(self, connection: Connection, state: ThreadState, thread_id: str) -> Mail:
         """Return what waits on a thread. Its row says whether anything does, so that most need no look."""
@@ -85,7 +86,10 @@ class Mailbox:
 
     async def amend(self, connection: Connection, key: ThreadKey, message_id: int, body: bytes | None) -> bool:
         """Change or remove a message. Return False when it is not there."""
-        return await connection.fetchrow(self.sql.amend, *self.reader.place(key)[:2], message_id, body) is not None
+        row = await connection.fetchrow(self.sql.amend, *self.reader.place(key)[:2], message_id, body)
+        if row is not None and body is None:
+            await connection.execute(self._sweep, row["id"])
+        return row is not None
 
     async def find(self, connection: Connection, key: ThreadKey) -> Mail:
         """Return what waits on the thread of that name."""

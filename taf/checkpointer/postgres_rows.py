@@ -188,6 +188,7 @@ class Statements:
             f"DELETE FROM {{threads}} WHERE {is_owners} AND head = 0 AND messages = 0"
             " RETURNING revision + 1 AS revision, signals"
         )
+        self.sweep = self.of("DELETE FROM {threads} WHERE id = $1 AND head = 0 AND messages = 0 AND owner IS NULL")
         self.release = self.of(
             "UPDATE {threads} SET owner = NULL, life_lock = NULL, lease_until = NULL"
             f" WHERE {is_owners} RETURNING revision + 1 AS revision, signals"
@@ -266,8 +267,7 @@ class Statements:
         first = 13
         fence = " WHERE id = $1 AND epoch = $2 AND head = $3 AND owner = $4"
         if takes:
-            # What is read of the row is read again when the fence had to wait for it; what other tables hold is not.
-            parts[0] += f", messages = greatest(messages - cardinality(${first}::bigint[]), 0)"
+            parts[0] += f", messages = {_left_behind(first)}"
             fence += f" AND amendments = coalesce(${first + 1}::bigint, amendments)"
         parts[0] += f"{fence} RETURNING id, revision, signals)"
         if takes:
@@ -350,6 +350,20 @@ class Statements:
         conditions = " AND ".join(f"{name} = ${n}" for n, name in enumerate(wanted, 1)) or "TRUE"
         chosen = "SELECT id, status, node, changed, body FROM {interrupts}"
         return self.of(f"{chosen} WHERE {conditions} ORDER BY number DESC"), list(wanted.values())
+
+
+def _left_behind(ids: int) -> str:
+    """Return how many messages wait once those of the parameter ``ids`` are taken.
+
+    What is read of the row is read again when the fence had to wait for it; what other tables hold is not. So these
+    are counted as they were, and what came since is added; when some were withdrawn since, rather one too many: one too
+    few would hide a message.
+    """
+    was = "(SELECT o.{} FROM {{threads}} AS o WHERE o.id = $1)".format
+    waiting = "(SELECT count(*) FROM {messages} AS m WHERE m.thread = $1"
+    left = f"{waiting} AND m.id <> ALL(${ids}::bigint[]))"
+    there = f"CASE WHEN amendments = {was('amendments')} THEN {left} ELSE {waiting}) END"
+    return f"greatest(messages - {was('messages')} + {there}, 0)"
 
 
 def _arrays(first: int, *kinds: str) -> str:

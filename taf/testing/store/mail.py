@@ -205,6 +205,29 @@ class MailTests(StoreTests):
         assert grant.stored[1:4] == (0, "stopped", "mine")
         assert [one.run_id for one in grant.mail.messages] == ["a"]
 
+    async def test_to_take_what_was_withdrawn_hides_no_other_message(self, store: BaseCheckpointer) -> None:
+        owner = await Owner.of(store)
+        await owner.step()
+        first, _ = [await store.post(KEY, message(name)) or 0 for name in ("a", "b")]
+        assert await store.amend(KEY, first, None)
+
+        await owner.step(taken=Taken([first, 0], None))
+        assert await names(store) == ["b"]
+        assert [row.thread_id for row in await store.threads(listing=Listing(has_mail=True))] == [KEY.thread]
+
+    @pytest.mark.parametrize("way", ["taken", "withdrawn"])
+    async def test_a_thread_of_nothing_but_mail_goes_with_it(self, store: BaseCheckpointer, way: str) -> None:
+        owner = await Owner.of(store)
+        message_id = await store.post(KEY, message("a")) or 0
+        taken = Taken([message_id], None) if way == "taken" else None
+        await store.append(Commit(KEY, owner.epoch, 0, (), "idle", RUN, is_release=True, taken=taken))
+        if way == "withdrawn":
+            assert await store.amend(KEY, message_id, None)
+
+        grant = await store.acquire(KEY, lease_seconds=LEASE)
+        assert grant is not None
+        assert grant.stored.born != owner.stored.born
+
     async def test_mail_goes_with_its_thread(self, store: BaseCheckpointer) -> None:
         owner = await Owner.of(store)
         await owner.step()
