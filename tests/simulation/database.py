@@ -155,7 +155,10 @@ class Database:
 
     def _let_go(self, key: ThreadKey, row: Row) -> None:
         row.owner, row.signals = None, []
-        if not row.head and not row.messages:
+        self._drop_empty(key, row)
+
+    def _drop_empty(self, key: ThreadKey, row: Row) -> None:
+        if row.owner is None and not row.head and not row.messages:
             del self.rows[key]
         if self._observer is not None:
             self._observer.released(key, row.epoch)
@@ -254,6 +257,7 @@ class Database:
         row.messages = [one._replace(body=body) if one.id == message_id and body is not None else one for one in kept]
         row.amendments += 1
         row.revision += 1
+        self._drop_empty(key, row)
         return True
 
     def delete(self, key: ThreadKey, expected: int | None, caller: Caller) -> bool:
