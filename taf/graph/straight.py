@@ -35,7 +35,7 @@ class StraightAhead(Halting, Host):
 
     def __init__(self) -> None:
         super().__init__()
-        self._recording = NONE_RECORDING
+        self._recording: frozenset[asyncio.Task[None]] = NONE_RECORDING
 
     async def _went_straight(self, ledger: Ledger, limit: int) -> StepResult | Output | None:
         """Take plain steps while they follow each other, up to ``limit`` of the pass, and commit each of them.
