@@ -23,8 +23,6 @@ from taf.state.run import NOTHING, Run, Stage
 from taf.state.schema import Values
 from taf.state.view import asked_of
 
-NONE_RECORDING: frozenset[asyncio.Task[None]] = frozenset()
-
 
 class StraightAhead(Halting, Host):
     """The part of an engine that takes steps of one async node that leads along its edges and routers."""
@@ -33,9 +31,8 @@ class StraightAhead(Halting, Host):
     _is_silent: bool
     """True when what is committed is told to nobody."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._recording: frozenset[asyncio.Task[None]] = NONE_RECORDING
+    _recording: frozenset[asyncio.Task[None]] = frozenset()
+    """Results of ``task()`` that are on their way to the record."""
 
     async def _went_straight(self, ledger: Ledger, limit: int) -> StepResult | Output | None:
         """Take plain steps while they follow each other, up to ``limit`` of the pass, and commit each of them.
