@@ -87,6 +87,7 @@ class Worker:
         self._lock = threading.RLock()
         self._thread: threading.Thread | None = None
         self._gathered: dict[asyncio.AbstractEventLoop, list[Job[Any]]] = {}
+        self._left = 0  # to the thread, and not done yet: none that comes later overtakes them
         self._is_closed = False
         # Whoever uses the connection holds this, and what follows with it.
         self._turn = threading.Lock()
@@ -121,7 +122,11 @@ class Worker:
         with self._lock:
             if self._is_closed:
                 raise CheckpointerClosedError
-            if job.loop is None or self._connection is None or self._seconds > PROMPT_SECONDS:
+            if job.loop is None:
+                self._hand_over_gathered()
+                self._hand_over([job])
+            elif self._left or self._connection is None or self._seconds > PROMPT_SECONDS:
+                self._hand_over(self._gathered.pop(job.loop, []))
                 self._hand_over([job])
             elif job.loop in self._gathered:
                 self._gathered[job.loop].append(job)
@@ -135,16 +140,20 @@ class Worker:
             thread = threading.Thread(target=self._main, name=self._name, daemon=True)
             thread.start()
             self._thread = thread
+        self._left += len(jobs)
         for job in jobs:
             self._queue.put(job)
+
+    def _hand_over_gathered(self) -> None:
+        for jobs in self._gathered.values():
+            self._hand_over(jobs)
+        self._gathered.clear()
 
     def stop(self, patience: float | None = None) -> None:
         """Take no more jobs, do those that wait, and close the connection. Wait for it, at most for so many seconds."""
         with self._lock:
             self._is_closed = True
-            for jobs in self._gathered.values():
-                self._hand_over(jobs)
-            self._gathered.clear()
+            self._hand_over_gathered()
             self._queue.put(None)
             thread = self._thread
         if thread is not None and thread is not threading.current_thread():
@@ -158,7 +167,7 @@ class Worker:
         try:
             with self._lock:
                 jobs = self._gathered.pop(loop, [])
-                is_mine = has_turn and 0 < len(jobs) <= CROWD
+                is_mine = has_turn and not self._left and 0 < len(jobs) <= CROWD
                 if not is_mine:
                     self._hand_over(jobs)
             if is_mine:
@@ -185,6 +194,8 @@ class Worker:
         while batch := self._next_batch():
             with self._turn:
                 self._do(batch)
+                with self._lock:
+                    self._left -= len(batch)
             tell(batch)
             # What a job refers to must not live until the next one comes.
             del batch

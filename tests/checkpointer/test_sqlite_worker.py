@@ -3,15 +3,16 @@
 import asyncio
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from taf.checkpointer import sqlite_worker
 from taf.checkpointer.sqlite_file import SqliteFile
-from taf.checkpointer.sqlite_worker import CROWD, Worker
+from taf.checkpointer.sqlite_worker import CROWD, Job, Worker
 from taf.errors import CheckpointerClosedError, StoreUnavailableError
 from taf.testing.store.owner import until
 
@@ -241,3 +242,28 @@ async def test_what_need_not_outlive_a_power_cut_is_not_synced_by_itself(worker:
     assert await worker.run("three", level, is_synced=False) == normal
     together = asyncio.gather(*[worker.run("many", level, is_synced=number == 9) for number in range(10)])
     assert (await together)[-1] == full
+
+
+async def test_no_job_overtakes_one_that_came_before(path: Path) -> None:
+    class Slow(Watched):
+        """Its thread takes its time between the queue and the work."""
+
+        def _next_batch(self) -> list[Job[Any]]:
+            batch = super()._next_batch()
+            threading.Event().wait(0.05)
+            return batch
+
+    done: list[str] = []
+
+    def note(name: str) -> Callable[[sqlite3.Connection], None]:
+        return lambda _: done.append(name)
+
+    worker = Slow(SqliteFile(str(path), "FULL", 10.0))
+    await worker.run("open", where)
+    first = asyncio.ensure_future(worker.run("first", note("first")))
+    await asyncio.sleep(0)  # it waits for the end of this turn
+    worker.post(note("second"))
+    await asyncio.gather(first, worker.run("third", note("third")))
+    assert done == ["first", "second", "third"]
+    assert await worker.run("look", where) == HERE
+    worker.stop()
