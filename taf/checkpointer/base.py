@@ -23,7 +23,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeAlias
 
 from taf.errors import ConfigError
 from taf.tuples import NamedTuple
@@ -49,6 +49,10 @@ class Record(NamedTuple):
     body: bytes
     items: bytes | None = None
     step: int = 0
+
+
+Row: TypeAlias = tuple[int, str, str, float, bytes, bytes | None, int]
+"""A record as a plain tuple: it is quickly made, and soon the garbage collector stops looking at it."""
 
 
 class Snapshot(NamedTuple):
@@ -281,8 +285,11 @@ class BaseCheckpointer(ABC):
         has neither records nor mail removes it.
         """
 
-    def append_now(self, commit: Commit) -> Sequence[Signal]:
-        """Do what ``append`` does, in a store that says by ``is_quick`` that it needs no I/O for it."""
+    def append_now(self, key: ThreadKey, epoch: int, expected: int, row: Row) -> Sequence[Signal]:
+        """Do what ``append`` does for one record, in a store that says by ``is_quick`` that it needs no I/O for it.
+
+        The record is of the run that wrote last; its status stays as it is, and so does all else of the thread.
+        """
         raise NotImplementedError
 
     @abstractmethod

@@ -20,6 +20,7 @@ from taf.checkpointer.base import (
     Mail,
     Posted,
     Record,
+    Row,
     Signal,
     Snapshot,
     Stored,
@@ -99,10 +100,12 @@ class EncryptedCheckpointer(BaseCheckpointer):
         owned, sealed, links = self._sealed(commit)
         return self._written(commit, owned, links, await self.store.append(sealed))
 
-    def append_now(self, commit: Commit) -> Sequence[Signal]:
+    def append_now(self, key: ThreadKey, epoch: int, expected: int, row: Row) -> Sequence[Signal]:
         """See ``BaseCheckpointer.append_now``."""
+        record = Record._make(row)
+        commit = Commit(key, epoch, expected, (record,), "", record.run_id)
         owned, sealed, links = self._sealed(commit)
-        return self._written(commit, owned, links, self.store.append_now(sealed))
+        return self._written(commit, owned, links, self.store.append_now(key, epoch, expected, sealed.records[0][:]))
 
     def _sealed(self, commit: Commit) -> tuple[_Owned, Commit, Links]:
         owned = self._owned.get((commit.key, commit.epoch))

@@ -20,6 +20,7 @@ from taf.checkpointer.base import (
     InterruptRow,
     Known,
     Record,
+    Row,
     Signal,
     Snapshot,
     Stored,
@@ -210,17 +211,16 @@ class Ledger:
     def __init__(self, journal: Journal, key: ThreadKey, grant: Grant, warm: Warm) -> None:
         store = journal.store
         self._journal, self._epoch = journal, grant.epoch
-        self._append_now, self._clock, self.is_quick = store.append_now, journal.clock, store.is_quick
+        self._append_now, self._clock, self._is_quick = store.append_now, journal.clock, store.is_quick
         self._encode_straight = journal.codec.encode_straight
         self._graph = journal.graph
         self.born, self.run, self._floor, self.unrecorded = warm.born, warm.run, warm.floor, warm.ops
         self._tail_bytes, self._snapshot_bytes = warm.tail_bytes, warm.snapshot_bytes
-        self._saved = warm.run.sequence
-        self._staged: list[Record] = []
+        self._saved = warm.run
+        self._staged: list[Row] = []
         self._facts: list[Fact] = []
         self.is_told = True
         """Whether somebody wants to know what is written."""
-        self._before = warm.run
         self._interrupts: tuple[InterruptRow, ...] = ()
         self._taken: Taken | None = None
         self.mail = grant.mail
@@ -232,19 +232,17 @@ class Ledger:
     @property
     def committed(self) -> int:
         """The sequence up to which the store has the thread."""
-        return self._saved
+        return self._saved.sequence
 
     def stage(self, fact: Fact, values: Values | None = None) -> None:
         """Take one more fact. An impossible or unstorable one raises, and is not taken. ``values``: see ``evolve``."""
         journal, run = self._journal, self.run
-        if not self._staged:
-            self._before = run
         after = evolve(journal.schema, run, fact, values)
         kind, body, items = journal.codec.encode(fact)
         at = journal.clock()
         if run.details is not after.details and (run.details.interrupts or after.details.interrupts):
             self._interrupts += _interrupt_rows(journal.codec, run, after, fact, at)
-        self._staged.append(Record(after.sequence, kind, after.run_id, at, body, items, after.step))
+        self._staged.append((after.sequence, kind, after.run_id, at, body, items, after.step))
         self._facts.append(fact)
         self._tail_bytes += len(body)
         self.run = after
@@ -256,11 +254,8 @@ class Ledger:
         """
         run = self.run
         body, items = self._encode_straight(task, ops, frontier)
-        if not self._staged:
-            self._before = run
         self.run = after = straight(run, task.node, frontier, values)
-        record = (after.sequence, "stepped", run.run_id, self._clock(), body, items, after.step)
-        self._staged.append(quick_tuple(Record, record))
+        self._staged.append((after.sequence, "stepped", run.run_id, self._clock(), body, items, after.step))
         self._tail_bytes += len(body)
         if self.is_told:
             self._facts.append(Stepped(((task.node, task.key, ops),), frontier))
@@ -269,8 +264,8 @@ class Ledger:
     def unstage(self) -> None:
         """Forget what is staged and not saved."""
         if self._staged:
-            self._tail_bytes -= sum(len(record.body) for record in self._staged)
-            self.run, self._staged, self._facts, self._interrupts = self._before, [], [], ()
+            self._tail_bytes -= sum(len(row[4]) for row in self._staged)
+            self.run, self._staged, self._facts, self._interrupts = self._saved, [], [], ()
             self._taken = None
 
     def take(self, taken: Taken) -> None:
@@ -286,47 +281,50 @@ class Ledger:
 
         When the store fails, what is in memory is dropped: only the store knows what it holds.
         """
-        records, facts = self._staged, self._facts
+        facts = self._facts
         commit = self._commit(release)
         try:
             signals = await self._journal.store.append(commit)
         except BaseException as error:
             self._failed(error)
             raise
-        self._saved = self.run.sequence
+        self._saved = self.run
         if release:
             self.is_open = False
             self._remember()
         if self.is_told:
-            self.told = [Told(*one) for one in zip(records, facts, strict=True)]
+            self.told = [Told(*one) for one in zip(commit.records, facts, strict=True)]
         return signals
 
     def _commit(self, is_release: bool) -> Commit:
         """Return what is staged, which is not staged any more."""
         if self._failure is not None:  # say again what went wrong: that the thread was let go of since is no news
             raise self._failure
-        run, records, interrupts = self.run, self._staged, self._interrupts
+        run, interrupts = self.run, self._interrupts
+        records = [quick_tuple(Record, row) for row in self._staged]
         self._staged, self._facts, self._interrupts = [], [], ()
         snapshot = self._snapshot() if self._tail_bytes > SNAPSHOT_FLOOR else None
-        key, epoch, head, graph, taken, self._taken = self.key, self._epoch, self._saved, self._graph, self._taken, None
+        key, epoch, head, graph, taken = self.key, self._epoch, self._saved.sequence, self._graph, self._taken
+        self._taken = None
         return Commit(key, epoch, head, records, run.status, run.run_id, interrupts, snapshot, is_release, graph, taken)
 
-    def save_quickly(self) -> Sequence[Signal]:
-        """Do what ``save`` does for a thread that is told to nobody, without an await, in a store that ``is_quick``."""
-        run, records = self.run, self._staged
-        if self._facts or self._failure is not None or self._tail_bytes > SNAPSHOT_FLOOR:
-            commit = self._commit(False)
-        else:  # nothing but plain steps
-            key, epoch, head, self._staged = self.key, self._epoch, self._saved, []
-            commit = quick_tuple(
-                Commit, (key, epoch, head, records, run.status, run.run_id, (), None, False, self._graph, None)
-            )
+    def save_quickly(self) -> Sequence[Signal] | None:
+        """Do what ``save`` does, without an await, for one plain step that nobody is told of.
+
+        Return None, with nothing done, where more is to be written, and in a store that is not quick.
+        """
+        staged = self._staged
+        if len(staged) != 1 or self._facts or self._tail_bytes > SNAPSHOT_FLOOR:
+            return None
+        if not self._is_quick or self._taken is not None or self._failure is not None:
+            return None
+        row, self._staged = staged[0], []
         try:
-            signals = self._append_now(commit)
+            signals = self._append_now(self.key, self._epoch, self._saved.sequence, row)
         except BaseException as error:
             self._failed(error)
             raise
-        self._saved = run.sequence
+        self._saved = self.run
         return signals
 
     def _failed(self, error: BaseException) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from functools import partial
-from typing import Any
+from typing import TypeAlias
 
 from taf.checkpointer.base import (
     ALL_THREADS,
+    NO_MAIL,
     BaseCheckpointer,
     Change,
     Commit,
@@ -21,6 +21,7 @@ from taf.checkpointer.base import (
     Mail,
     Posted,
     Record,
+    Row,
     Signal,
     Snapshot,
     Stored,
@@ -51,7 +52,7 @@ class _Thread:
         self.epoch = self.head = 0
         self.is_owned = False
         self.status, self.run_id, self.updated, self.graph = "idle", "", 0.0, ""
-        self.records: list[tuple[Any, ...]] = []
+        self.records: list[Row] = []
         self.base: Snapshot | None = None
         self.snapshot: Snapshot | None = None
         self.signals: tuple[Signal, ...] = ()
@@ -59,7 +60,7 @@ class _Thread:
         self.amendments = 0
 
     def mail(self) -> Mail:
-        return Mail(tuple(self.messages), self.amendments)
+        return Mail(tuple(self.messages), self.amendments) if self.messages or self.amendments else NO_MAIL
 
     def heard(self, run_id: str) -> Sequence[Signal]:
         """Return what is signalled to a run, or to whoever owns the thread."""
@@ -71,6 +72,24 @@ class _Interrupt(NamedTuple):
     row: InterruptRow
 
 
+_Watchers: TypeAlias = dict[ThreadKey, tuple[Watcher, ...]]
+
+
+class _Unwatch:
+    """Ends the watch of one who watches. Every run has one: a closure would be five times as large."""
+
+    __slots__ = ("_key", "_lock", "_watcher", "_watchers")
+
+    def __init__(self, lock: threading.Lock, watchers: _Watchers, key: ThreadKey, watcher: Watcher) -> None:
+        self._lock, self._watchers, self._key, self._watcher = lock, watchers, key, watcher
+
+    def __call__(self) -> None:
+        with self._lock:
+            left = tuple([other for other in self._watchers.pop(self._key, ()) if other is not self._watcher])
+            if left:
+                self._watchers[self._key] = left
+
+
 class InMemoryCheckpointer(BaseCheckpointer):
     """For tests, notebooks and graphs whose threads need not outlive the process."""
 
@@ -78,8 +97,8 @@ class InMemoryCheckpointer(BaseCheckpointer):
         self._lock = threading.Lock()
         self._threads: dict[ThreadKey, _Thread] = {}
         self._interrupts: dict[str, _Interrupt] = {}
-        self._watchers: dict[ThreadKey, list[Watcher]] = {}
-        self._signal_watchers: dict[ThreadKey, list[Watcher]] = {}
+        self._watchers: _Watchers = {}
+        self._signal_watchers: _Watchers = {}
         self._last_signal = self._last_epoch = 0
         self._is_closed = False
 
@@ -105,39 +124,51 @@ class InMemoryCheckpointer(BaseCheckpointer):
 
     async def append(self, commit: Commit) -> Sequence[Signal]:
         """See ``BaseCheckpointer.append``."""
-        return self.append_now(commit)
-
-    def append_now(self, commit: Commit) -> Sequence[Signal]:
-        """See ``BaseCheckpointer.append_now``: nobody waits for memory."""
         key, epoch, expected, records, status, run_id, interrupts, snapshot, is_release, graph, taken = commit
-        self._lock.acquire()  # half the cost of a with block, and every step comes here
-        try:
-            thread = self._threads.get(key)
-            if thread is None or thread.epoch != epoch or thread.head != expected or not thread.is_owned:
-                raise StaleOwnerError(key.thread, epoch)
+        with self._lock:
+            thread = self._owned(key, epoch, expected)
             if taken is not None:
                 if taken.amendments not in (None, thread.amendments):
                     raise StaleOwnerError(key.thread, epoch)
                 thread.messages = [message for message in thread.messages if message.id not in taken.ids]
             if records:
-                for record in records:
-                    thread.records.append(record[:])
-                thread.head, _, _, thread.updated, _, _, _ = thread.records[-1]
+                thread.records += [record[:] for record in records]
+                thread.head, thread.updated = records[-1].sequence, records[-1].at
             thread.status, thread.run_id = status, run_id
             thread.graph = graph or thread.graph
             if snapshot is not None:
                 thread.snapshot = snapshot
             if interrupts:
                 self._interrupts |= {row.id: _Interrupt(key, row) for row in interrupts}
-            signals = thread.heard(run_id) if thread.signals else ()
+            signals = thread.heard(run_id)
             if is_release:
                 self._release(key, thread)
+            watchers = self._watchers.get(key, ())
+        if watchers:
+            self._tell(watchers, Change(thread.head, status, run_id, () if is_release else signals))
+        return signals
+
+    def append_now(self, key: ThreadKey, epoch: int, expected: int, row: Row) -> Sequence[Signal]:
+        """See ``BaseCheckpointer.append_now``: nobody waits for memory."""
+        self._lock.acquire()  # half the cost of a with block, and every step comes here
+        try:
+            thread = self._owned(key, epoch, expected)
+            thread.records.append(row)
+            thread.head, _, run_id, thread.updated, _, _, _ = row
+            signals = thread.heard(run_id) if thread.signals else ()
             watchers = self._watchers.get(key) if self._watchers else None
         finally:
             self._lock.release()
         if watchers:
-            self._tell(watchers, Change(thread.head, status, run_id, () if is_release else signals))
+            self._tell(watchers, Change(thread.head, thread.status, run_id, signals))
         return signals
+
+    def _owned(self, key: ThreadKey, epoch: int, expected: int) -> _Thread:
+        """Return a thread for its owner to write to. Raise ``StaleOwnerError``."""
+        thread = self._threads.get(key)
+        if thread is None or thread.epoch != epoch or thread.head != expected or not thread.is_owned:
+            raise StaleOwnerError(key.thread, epoch)
+        return thread
 
     def _release(self, key: ThreadKey, thread: _Thread) -> None:
         thread.is_owned = False
@@ -272,14 +303,8 @@ class InMemoryCheckpointer(BaseCheckpointer):
         """See ``BaseCheckpointer.watch``."""
         watchers = self._signal_watchers if signals_only else self._watchers
         with self._lock:
-            watchers[key] = [*watchers.get(key, ()), watcher]
-        return partial(self._unwatch, watchers, key, watcher)
-
-    def _unwatch(self, watchers: dict[ThreadKey, list[Watcher]], key: ThreadKey, watcher: Watcher) -> None:
-        with self._lock:
-            left = [other for other in watchers.pop(key, ()) if other is not watcher]
-            if left:
-                watchers[key] = left
+            watchers[key] = (*watchers.get(key, ()), watcher)
+        return _Unwatch(self._lock, watchers, key, watcher)
 
     async def interrupts(
         self, key: ThreadKey | None = None, *, interrupt_id: str | None = None, status: str | None = None

@@ -58,7 +58,8 @@ class ActiveRun:
             if self.turn is not None:
                 run = await self.turn.fly(self)
             else:
-                run = await self.engine.execute(call, self.config.thread_id, create=create)
+                ledger = await self.engine.acquired(call, self.config.thread_id, create=create)
+                run = None if ledger is None else await self.engine.conduct(call, ledger)
         except asyncio.CancelledError as error:  # its loop ends: who waits in another thread gets how it was stopped
             is_stopped = self.engine.is_at_rest and self.engine.run.status is ExecutionStatus.STOPPED
             self._land(*((self.engine.run, None) if is_stopped else (None, error)))

@@ -32,6 +32,7 @@ from taf.state.interrupts import InterruptRecord
 if TYPE_CHECKING:
     from taf.graph.recovery import ConfigOf, Recovered
     from taf.graph.retention import Pruned
+    from taf.state.run import Run
 
 Config = Mapping[str, Any]
 
@@ -74,8 +75,8 @@ class AsyncGraph:
         Raise what a node raised, ``InvalidInputError``, ``ThreadBusyError``, ``NothingToResumeError``,
         ``QueueWithdrawnError``.
         """
-        options = CallOptions(while_paused, multitask_strategy)
-        return await self._finished(self.launch(Invoke(input), read_config(config), options=options))
+        active = self.launch(Invoke(input), read_config(config), options=CallOptions(while_paused, multitask_strategy))
+        return self._result(await active.result(), active.config.thread_id)
 
     async def aresume(
         self, config: Config, answer: Any = NO_ANSWER, *, by: str | None = None, interrupt_id: str | None = None
@@ -85,8 +86,8 @@ class AsyncGraph:
         ``answer`` is ``Approve``, ``Reject``, ``Edit`` or ``Respond``; any other value answers a question. Raise an
         ``AnswerError``, and change nothing, for an answer that does not fit.
         """
-        call = Answer(answer, by, interrupt_id)
-        return await self._finished(self.launch(call, self._named(config), create=False))
+        active = self.launch(Answer(answer, by, interrupt_id), self._named(config), create=False)
+        return self._result(await active.result(), active.config.thread_id)
 
     async def astream(
         self,
@@ -145,8 +146,7 @@ class AsyncGraph:
             if found is None:
                 raise UnknownThreadError(thread_id)
             run_id = found[0].run_id
-        run = await ended(self.runtime.journal, thread_id, run_id)
-        return RunResult(self.runtime.spec.schema, run, run.run_id)
+        return self._result(await ended(self.runtime.journal, thread_id, run_id), thread_id)
 
     async def astop(self, config: Config, reason: str = "stopped") -> StopStatus:
         """Stop the thread's run, wherever it is; on a paused thread, cancel the pause.
@@ -219,10 +219,9 @@ class AsyncGraph:
         if self._active.get(active.config.thread_id) is active:
             del self._active[active.config.thread_id]
 
-    async def _finished(self, active: ActiveRun) -> RunResult:
-        run = await active.result()
+    def _result(self, run: Run | None, thread_id: str) -> RunResult:
         if run is None:
-            raise UnknownThreadError(active.config.thread_id)
+            raise UnknownThreadError(thread_id)
         return RunResult(self.runtime.spec.schema, run, run.run_id)
 
     # -- the queue ---------------------------------------------------------------------------------

@@ -38,7 +38,6 @@ from taf.graph.telling import events_of
 from taf.graph.upgrade import beginning, upgraded
 from taf.state.facts import (
     Completed,
-    Fact,
     Failed,
     Output,
     Paused,
@@ -83,23 +82,22 @@ class Engine(Serving):
 
     # -- from the door to the rest -----------------------------------------------------------------
 
-    async def execute(self, call: Call, thread_id: str, *, create: bool = True) -> Run | None:
-        """Take the thread, do what the call means, and return the run as it rests; None if there is no such thread.
+    async def acquired(self, call: Call, thread_id: str, *, create: bool = True) -> Ledger | None:
+        """Return the thread, taken for ``conduct``; None if there is no such thread. Raise ``ThreadBusyError``."""
+        seconds = self.runtime.options.lease_seconds
+        ledger = await self.runtime.journal.acquire(thread_id, lease_seconds=seconds, create=create)
+        if ledger is None or not ledger.mail.messages or not isinstance(call, Invoke):
+            return ledger
+        if is_empty(call.input) or ledger.run.status.is_interrupted:
+            return ledger
+        await ledger.save(release=True)
+        raise ThreadBusyError(thread_id, None, len(ledger.mail.messages))
+
+    async def conduct(self, call: Call, ledger: Ledger) -> Run:
+        """Do what the call means, with a thread that was taken, and return the run as it rests.
 
         Raise what a node raised, or the reason why the call means nothing.
         """
-        seconds = self.runtime.options.lease_seconds
-        ledger = await self.runtime.journal.acquire(thread_id, lease_seconds=seconds, create=create)
-        if ledger is None:
-            return None
-        waiting = len(ledger.mail.messages)
-        if waiting and isinstance(call, Invoke) and not (is_empty(call.input) or ledger.run.status.is_interrupted):
-            await ledger.save(release=True)
-            raise ThreadBusyError(thread_id, None, waiting)
-        return await self.conduct(call, ledger)
-
-    async def conduct(self, call: Call, ledger: Ledger) -> Run:
-        """Do what ``execute`` does, with a thread that was taken."""
         journal, self._ledger, self.task = self.runtime.journal, ledger, asyncio.current_task()
         ledger.is_told = not self._is_silent
         self._answer = call if isinstance(call, Answer) and call.names_one else None
@@ -107,13 +105,8 @@ class Engine(Serving):
         if self.parent is None:
             unwatch = journal.store.watch(ledger.key, self._on_change, signals_only=True)
         try:
-            facts = await self._taken_in(call, ledger)
-            self._look_at(ledger.mail.messages)
-            if self._detaching is not None:
-                return await self._stop(ledger)
-            for fact in facts:
-                ledger.stage(fact)
-            return await self._drive(ledger)
+            await self._take_in(call, ledger)
+            return await (self._drive(ledger) if self._detaching is None else self._stop(ledger))
         except (asyncio.CancelledError, KeyboardInterrupt, SystemExit) as left:
             await self._stop_after(left, ledger)
             if not self._has_cancelled or not isinstance(left, asyncio.CancelledError):
@@ -149,7 +142,8 @@ class Engine(Serving):
             return None
         return NothingToResumeError(ledger.key.thread, status.value)
 
-    async def _taken_in(self, call: Call, ledger: Ledger) -> Sequence[Fact]:
+    async def _take_in(self, call: Call, ledger: Ledger) -> None:
+        """Stage what the call means, unless the run was stopped meanwhile."""
         options, journal = self.runtime.options, self.runtime.journal
         intake = Intake(
             self.runtime.spec,
@@ -164,13 +158,17 @@ class Engine(Serving):
         try:
             run, fact = upgraded(spec, ledger)
             facts = await intake.facts(run, call, self.config.run_id, lambda: journal.interrupts(thread_id))
-            return await beginning(journal, spec, ledger, fact, facts)
+            begun = await beginning(journal, spec, ledger, fact, facts)
         except BaseException:
             if self._detaching is None:
                 await ledger.save(release=True)  # nothing was written: the thread stays as it was
             raise
         finally:
             self.is_in_nodes = False
+        self._look_at(ledger.mail.messages)
+        if self._detaching is None:
+            for one in begun:
+                ledger.stage(one)
 
     # -- the one way of a step ---------------------------------------------------------------------
 

@@ -30,6 +30,8 @@ class Serving(StraightAhead):
     """The part of an engine that nodes speak to."""
 
     _reader: Reader | None = None
+    _is_silent: bool
+    """True when what is committed is told to nobody."""
 
     def record_of(self, context: Context, question: Question, position: int) -> InterruptRecord:
         """Make the record of a question that a node asks."""

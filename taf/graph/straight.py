@@ -28,9 +28,6 @@ class StraightAhead(Halting, Host):
     """The part of an engine that takes steps of one async node that leads along its edges and routers."""
 
     routes: Routes
-    _is_silent: bool
-    """True when what is committed is told to nobody."""
-
     _recording: frozenset[asyncio.Task[None]] = frozenset()
     """Results of ``task()`` that are on their way to the record."""
 
@@ -43,12 +40,12 @@ class StraightAhead(Halting, Host):
         if self.has_mail or not _is_plain(run, spec):
             return None
         schema, plain, own = spec.schema, spec.plain, asyncio.current_task()
-        is_quick = ledger.is_quick and self._is_silent
         view, wanted, can_ask = schema.view, schema.wanted_by_dict, schema.can_ask
         values, frontier, step = run.values, run.frontier, run.step
         while step < limit and len(frontier) == 1 and (way := plain.get(frontier[0].key)) is not None:
             task, (node, onward) = frontier[0], way
-            signals = ledger.save_quickly() if is_quick else await self._save(ledger)
+            saved = ledger.save_quickly()
+            signals = await self._save(ledger) if saved is None else saved
             if signals and self._heed(signals):
                 return None
             if self.stop_reason is not None:

@@ -87,7 +87,8 @@ class SubgraphCall:
             engine = Engine(runtime, parent.config, parent=context)
             try:
                 with parent.adopted(engine):
-                    run = await engine.execute(call, thread_id)
+                    ledger = await engine.acquired(call, thread_id)
+                    run = None if ledger is None else await engine.conduct(call, ledger)
             except InvalidAnswerError as refused:
                 raise AnswerRefused(_position(context, refused.interrupt_id), refused.why) from refused
             except ThreadBusyError:

@@ -91,7 +91,7 @@ async def test_it_works_without_waiting_where_the_store_does(inner: InMemoryChec
         False,
     )
     owner = await Owner.of(store)
-    store.append_now(owner.commit([make_record(1)]))
+    store.append_now(KEY, owner.epoch, 0, make_record(1)[:])
     assert [record.body for record in await store.read(KEY)] == [b"body 1"]
 
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from taf.checkpointer.base import BaseCheckpointer, InterruptRow, Record, Snapshot, Stored
+from taf.checkpointer.base import BaseCheckpointer, Change, InterruptRow, Record, Signal, Snapshot, Stored
 from taf.errors import StaleOwnerError, TafError
 from taf.testing.store.base import StoreTests
-from taf.testing.store.owner import HANG, KEY, OTHER, Owner, load, loops, make_interrupt, make_record
+from taf.testing.store.owner import HANG, KEY, OTHER, RUN, Owner, load, loops, make_interrupt, make_record
 
 
 async def all_of(store: BaseCheckpointer) -> tuple[Stored, list[Record], list[InterruptRow]]:
@@ -72,6 +72,40 @@ class CommitTests(StoreTests):
             await store.append(commit)
 
         assert len(await store.read(KEY)) == 1
+
+    async def test_a_record_can_be_appended_without_waiting_where_the_store_says_so(
+        self, store: BaseCheckpointer
+    ) -> None:
+        owner = await Owner.of(store)
+        await owner.step(graph="drawn")
+        before, told = await load(store), list[Change]()
+        row = make_record(2, items=b"items")[:]
+        if not store.is_quick:
+            with pytest.raises(NotImplementedError):
+                store.append_now(KEY, owner.epoch, 1, row)
+            assert await load(store) == before
+            return
+        store.watch(KEY, told.append)
+        await store.signal(KEY, Signal("stop", RUN, b"now"))
+
+        signals = store.append_now(KEY, owner.epoch, 1, row)
+
+        assert [signal.body for signal in signals] == [b"now"]
+        assert list(await store.read(KEY)) == [make_record(1), Record._make(row)]
+        [listed] = await store.threads()
+        assert (listed.head, listed.status, listed.run_id, listed.updated, listed.graph) == (
+            *(2, "running", RUN, make_record(2).at),
+            "drawn",
+        )
+        assert told[1:] == [Change(2, "running", RUN, signals)]
+        for key, epoch, expected in ((KEY, owner.epoch, 1), (KEY, owner.epoch - 1, 2), (OTHER, owner.epoch, 2)):
+            with pytest.raises(StaleOwnerError):
+                store.append_now(key, epoch, expected, make_record(3)[:])
+        owner.head = 2
+        await owner.release()
+        with pytest.raises(StaleOwnerError):
+            store.append_now(KEY, owner.epoch, 2, make_record(3)[:])
+        assert len(await store.read(KEY)) == 2
 
     @pytest.mark.parametrize("place", ["kind", "sequence", "moment", "interrupt", "second interrupt"])
     async def test_a_commit_of_which_a_part_cannot_be_stored_leaves_nothing_half_written(
