@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import os
 import sqlite3  # the library is loaded with it
+import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 from ctypes import CFUNCTYPE, POINTER, Structure, byref, c_char_p, c_int, c_int64, c_void_p
@@ -98,6 +99,7 @@ class Layer:
         self._unnamed: set[int] = set()  # open journals that sync their folder when they are first synced
         self._real_methods: dict[int, _Methods] = {}
         self._last = 0
+        self._naming = threading.Lock()  # whether a file is new, and which one has a name, may not change meanwhile
 
     def register(self) -> None:
         """Be the default."""
@@ -116,14 +118,15 @@ class Layer:
 
     def _open(self, _vfs: int, name: int | None, file: int, flags: int, out: int | None) -> int:
         path = None if name is None else os.fsdecode(ctypes.string_at(name))
-        is_new = path is not None and bool(flags & _CREATE) and not os.path.exists(path)
-        found = int(self._real.open(self._base, name, file, flags, out))
-        if found != OK or path is None:
-            return found
-        if is_new:
-            self._last += 1
-            self._inodes[path] = self._last
-            self._disk.created(path, self._last)
+        with self._naming:
+            is_new = path is not None and bool(flags & _CREATE) and not os.path.exists(path)
+            found = int(self._real.open(self._base, name, file, flags, out))
+            if found != OK or path is None:
+                return found
+            if is_new:
+                self._last += 1
+                self._inodes[path] = self._last
+                self._disk.created(path, self._last)
         # Whether it is new or not: each connection syncs the folder once.
         if flags & _CREATE and flags & (_JOURNAL | _SUPER_JOURNAL | _WAL):
             self._unnamed.add(file)
@@ -146,10 +149,11 @@ class Layer:
         return ours
 
     def _delete(self, _vfs: int, name: int, is_synced: int) -> int:
-        since = self._disk.syncing()
-        found = int(self._real.delete(self._base, name, is_synced))
-        if found == OK:
-            self._disk.deleted(os.fsdecode(ctypes.string_at(name)), since if is_synced else None)
+        with self._naming:
+            since = self._disk.syncing()
+            found = int(self._real.delete(self._base, name, is_synced))
+            if found == OK:
+                self._disk.deleted(os.fsdecode(ctypes.string_at(name)), since if is_synced else None)
         return found
 
     # -- files ---------------------------------------------------------------------------------------
