@@ -107,7 +107,7 @@ class Layer:
 
     def unregister(self) -> None:
         """Be the default no more. Who opened a file with it goes on with it."""
-        assert self._library.sqlite3_vfs_register(self._base, 1) == OK
+        assert self._library.sqlite3_vfs_unregister(byref(self._vfs)) == OK
 
     @property
     def is_used(self) -> bool:
