@@ -56,6 +56,10 @@ class Outcome(Generic[T]):
             await self._woken()
         except asyncio.CancelledError as error:
             await self._outlast(error)
+        return self.outcome()
+
+    def outcome(self) -> T:
+        """Return the result of what is done, or raise the error that came instead."""
         if self.error is not None:
             raise self.error
         return self.result[0]

@@ -19,10 +19,10 @@ class Machinery:
 
     def __init__(self, path: str, synchronous: str, busy_timeout: float) -> None:
         file = SqliteFile(path, synchronous, busy_timeout)
-        self.writer = Worker("taf-sqlite-writer", file, writes=True)
-        self.reader = Worker("taf-sqlite-reader", file, writes=False)
         # A renewal need not outlive a power cut.
-        self.pulse = Pulse(SqliteFile(path, "NORMAL", PULSE_PATIENCE))
+        self.pulse = pulse = Pulse(SqliteFile(path, "NORMAL", PULSE_PATIENCE))
+        self.writer = Worker("taf-sqlite-writer", file, writes=True, is_alone=pulse.has_one_at_most)
+        self.reader = Worker("taf-sqlite-reader", file, writes=False, is_alone=pulse.has_one_at_most)
         self.lock = OwnerLock(f"{path}.owners")
         self.boot = boot_id()
         self._process: int | None = None

@@ -84,6 +84,10 @@ class Pulse:
                 del self._leases[key]
             return lease
 
+    def has_one_at_most(self) -> bool:
+        """Say whether no more than one thread is owned here."""
+        return len(self._leases) <= 1
+
     # -- watchers ----------------------------------------------------------------------------------
 
     def watch(self, key: ThreadKey, watcher: Watcher, *, signals_only: bool) -> Callable[[], None]:

@@ -282,7 +282,7 @@ def write(connection: sqlite3.Connection, thread: int, owner: str, lease_until: 
         " WHERE id = ? AND epoch = ? AND head = ? AND owner = ? AND amendments = coalesce(?, amendments)",
         (
             written[-1].sequence if written else commit.expected,
-            commit.status,
+            str(commit.status),  # the driver looks long for how to adapt what is no plain string
             commit.run_id,
             written[-1].at if written else None,
             lease_until,

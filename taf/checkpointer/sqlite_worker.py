@@ -3,9 +3,9 @@
 Jobs that wait together are done in one transaction: one commit for all, yet one that fails takes none with it. A job's
 outcome is told after the commit only. Whoever waits for it learns it, cancelled or not: a write is never in doubt.
 
-To cross into another thread and back costs more than a quick disk does. So the few jobs of one turn of an event loop
-are done at its end and in its thread, as long as that is quick and nobody else has the database. All else is left to
-the thread: what a crowd asks for, a slow disk, and to wait for other processes.
+To cross into another thread and back costs more than a quick disk does. So what one run alone asks for is done on the
+spot, and the few jobs of one turn of an event loop at its end, in its thread, as long as that is quick and nobody else
+has the database. All else is left to the thread: what a crowd asks for, a slow disk, and to wait for other processes.
 """
 
 from __future__ import annotations
@@ -31,6 +31,9 @@ CROWD = 16
 
 PROMPT_SECONDS = 0.001
 """How long a transaction may take, in the mean of late, to be done in the thread of an event loop."""
+
+TURN_SECONDS = 0.001
+"""After what time of one job behind the other the event loop has to get its turn."""
 
 _MEMORY = 8
 """How many transactions "of late" are."""
@@ -65,23 +68,25 @@ class Job(Outcome[T]):
 
     def follow_up(self) -> None:
         """Do what has to follow the commit, or its failure, in the worker."""
-        # It tells others only; what it raises must not make a commit look like a failure.
-        with suppress(Exception):
+        try:
             if self.error is None:
                 if self._after is not None:
                     self._after(self.result[0])
             elif self._undo is not None:
                 self._undo()
+        except Exception:  # it tells others only, and must not make a commit look like a failure
+            pass
 
 
 class Worker:
     """The connection, and the thread. Both start with the first job, and end at ``stop``.
 
-    ``writes``: it takes the lock of all who write; otherwise it reads, which waits for nobody.
+    ``writes``: it takes the lock of all who write; otherwise it reads, which waits for nobody. ``is_alone`` says that
+    nobody is likely to have jobs that could share a transaction with the next one.
     """
 
-    def __init__(self, name: str, file: SqliteFile, *, writes: bool) -> None:
-        self._name, self._file, self._writes = name, file, writes
+    def __init__(self, name: str, file: SqliteFile, *, writes: bool, is_alone: Callable[[], bool]) -> None:
+        self._name, self._file, self._writes, self._is_alone = name, file, writes, is_alone
         self._queue: queue.SimpleQueue[Job[Any] | None] = queue.SimpleQueue()
         # Reentrant: a store that was forgotten is stopped wherever the garbage collector finds it.
         self._lock = threading.RLock()
@@ -93,7 +98,7 @@ class Worker:
         self._turn = threading.Lock()
         self._connection: sqlite3.Connection | None = None
         self._is_synced = self._is_patient = True
-        self._seconds = 0.0
+        self._seconds = self._turned_at = 0.0
 
     async def run(
         self,
@@ -110,6 +115,8 @@ class Worker:
         power cut, and is on disk with the next that has to.
         """
         job = Job(what, work, after, asyncio.get_running_loop(), undo, is_synced=is_synced)
+        if self._has_done(job):
+            return job.outcome()
         self._put(job)
         return await job.wait()
 
@@ -161,6 +168,19 @@ class Worker:
 
     # -- in the thread of an event loop ------------------------------------------------------------
 
+    def _has_done(self, job: Job[Any]) -> bool:
+        """Do a job on the spot. Return False, with nothing done, where it has to wait, or the loop waits too long."""
+        if self._left or self._gathered or self._connection is None or self._seconds > PROMPT_SECONDS:
+            return False
+        if time.perf_counter() - self._turned_at > TURN_SECONDS or not self._is_alone():
+            return False
+        if not self._turn.acquire(blocking=False):
+            return False
+        try:
+            return not (self._left or self._is_closed) and self._do([job], is_patient=False)
+        finally:
+            self._turn.release()
+
     def _do_here(self, loop: asyncio.AbstractEventLoop) -> None:
         """Do what was asked for in this turn of the loop, or leave it to the thread."""
         has_turn = self._turn.acquire(blocking=False)
@@ -172,6 +192,7 @@ class Worker:
                     self._hand_over(jobs)
             if is_mine:
                 self._do_or_leave(jobs)
+                self._turned_at = time.perf_counter()
         finally:
             if has_turn:
                 self._turn.release()

@@ -1,12 +1,13 @@
 """Where jobs are done: at the end of a turn of the event loop and in its thread, or in a thread of the worker's own."""
 
 import asyncio
+import math
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import pytest
 
@@ -19,13 +20,16 @@ from taf.testing.store.owner import until
 HERE = threading.main_thread().name
 THERE = "taf-test-worker"
 
+T = TypeVar("T")
+
 
 class Watched(Worker):
     """Notes the transactions, each with the name of its thread."""
 
     def __init__(self, file: SqliteFile) -> None:
-        super().__init__(THERE, file, writes=True)
+        super().__init__(THERE, file, writes=True, is_alone=lambda: self.is_alone)
         self.begun: list[str] = []
+        self.is_alone = False
 
     def _begin(self, connection: sqlite3.Connection, is_patient: bool) -> bool:
         has_begun = super()._begin(connection, is_patient)
@@ -62,6 +66,11 @@ def fails(_: sqlite3.Connection) -> None:
 
 def write(connection: sqlite3.Connection) -> None:
     connection.execute("UPDATE taf_epochs SET last = last + 1")
+
+
+def interrupts(connection: sqlite3.Connection) -> None:
+    write(connection)
+    raise KeyboardInterrupt
 
 
 def written(path: Path) -> int:
@@ -174,13 +183,9 @@ async def test_a_cancelled_caller_learns_the_outcome_first(worker: Watched, path
 
 
 def test_what_an_interruption_strikes_is_undone_and_told(path: Path, worker: Watched) -> None:
-    def interrupted(connection: sqlite3.Connection) -> None:
-        write(connection)
-        raise KeyboardInterrupt
-
     with closing(asyncio.new_event_loop()) as loop:
         loop.run_until_complete(worker.run("write", write))
-        struck = loop.create_task(worker.run("write", interrupted))
+        struck = loop.create_task(worker.run("write", interrupts))
         with pytest.raises(KeyboardInterrupt):
             loop.run_until_complete(struck)
         with pytest.raises(StoreUnavailableError):
@@ -267,3 +272,98 @@ async def test_no_job_overtakes_one_that_came_before(path: Path) -> None:
     assert done == ["first", "second", "third"]
     assert await worker.run("look", where) == HERE
     worker.stop()
+
+
+# -- on the spot -----------------------------------------------------------------------------------
+
+
+def at_once(coroutine: Coroutine[Any, Any, T]) -> T | None:
+    """Return what comes without the loop getting a turn; None, and give it up, where it would."""
+    try:
+        coroutine.send(None)
+    except StopIteration as done:
+        return cast("T", done.value)
+    coroutine.close()
+    return None
+
+
+@pytest.fixture
+def patient_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite_worker, "TURN_SECONDS", math.inf)
+
+
+@pytest.mark.usefixtures("patient_loop")
+async def test_what_one_asks_for_alone_is_done_on_the_spot(worker: Watched, path: Path) -> None:
+    await worker.run("open", where)
+    worker.is_alone = True
+    assert at_once(worker.run("look", where)) == HERE
+    at_once(worker.run("write", write))
+    assert written(path) == 1
+    with pytest.raises(StoreUnavailableError, match="disk I/O error"):
+        at_once(worker.run("fail", fails))
+    with pytest.raises(KeyboardInterrupt):
+        at_once(worker.run("break off", interrupts))
+    assert at_once(worker.run("look again", where)) == HERE
+
+
+@pytest.mark.usefixtures("patient_loop")
+async def test_what_has_company_waits_for_the_end_of_the_turn(worker: Watched, path: Path) -> None:
+    await worker.run("open", where)
+    assert at_once(worker.run("look", where)) is None, "others are about"
+    worker.is_alone = True
+    assert at_once(worker.run("look", where)) is None, "a job came before"
+    await asyncio.sleep(0)
+    assert at_once(worker.run("look", where)) == HERE
+
+
+@pytest.mark.usefixtures("patient_loop")
+async def test_others_who_write_are_not_waited_for_on_the_spot(worker: Watched, path: Path) -> None:
+    await worker.run("open", where)
+    worker.is_alone = True
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        waiting = asyncio.ensure_future(worker.run("write", write))
+        await asyncio.sleep(0.05)
+        assert not waiting.done()
+        other.execute("COMMIT")
+    await waiting
+    assert worker.begun == [THERE, THERE]
+    assert written(path) == 1
+
+
+@pytest.mark.usefixtures("patient_loop")
+async def test_a_worker_that_has_ended_does_nothing_on_the_spot(worker: Watched, path: Path) -> None:
+    await worker.run("open", where)
+    worker.is_alone = True
+    worker.stop()
+    with pytest.raises(CheckpointerClosedError):
+        at_once(worker.run("write", write))
+    assert written(path) == 0
+
+
+@pytest.mark.usefixtures("patient_loop")
+async def test_the_loop_gets_its_turn_once_jobs_have_followed_each_other_for_long(
+    worker: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await worker.run("open", where)
+    worker.is_alone = True
+    turns, done = 0, False
+
+    async def count() -> None:
+        nonlocal turns
+        while not done:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async def turns_in_jobs() -> int:
+        before = turns
+        for _ in range(20):
+            assert await worker.run("look", where) == HERE
+        return turns - before
+
+    counting = asyncio.create_task(count())
+    assert await turns_in_jobs() == 0
+    monkeypatch.setattr(sqlite_worker, "TURN_SECONDS", 0.0)
+    assert await turns_in_jobs() >= 20
+    done = True
+    await counting
