@@ -97,7 +97,7 @@ class Worker:
         # Whoever uses the connection holds this, and what follows with it.
         self._turn = threading.Lock()
         self._connection: sqlite3.Connection | None = None
-        self._is_synced = self._is_patient = True
+        self._level, self._is_patient = file.synchronous, True
         self._seconds = self._turned_at = 0.0
 
     async def run(
@@ -282,10 +282,10 @@ class Worker:
 
     def _set(self, connection: sqlite3.Connection, is_synced: bool, is_patient: bool) -> None:
         """Have the next commit synced, or left to the next one that is; and others waited for, or not."""
-        if is_synced is not self._is_synced:
-            level = self._file.synchronous if is_synced else "NORMAL"
+        level = self._file.synchronous if is_synced else "NORMAL"
+        if level != self._level:
             connection.execute(f"PRAGMA synchronous={level}")
-            self._is_synced = is_synced
+            self._level = level
         if self._writes and is_patient is not self._is_patient:
             milliseconds = int(self._file.busy_timeout * 1000) if is_patient else 0
             connection.execute(f"PRAGMA busy_timeout={milliseconds}")
