@@ -48,10 +48,9 @@ PATIENCE = 10.0
 
 
 class _Told(NamedTuple):
-    """What a write returns, and what watchers are told of it."""
+    """What watchers are told of a write."""
 
-    signals: Sequence[Signal]
-    place: Place | None
+    place: Place
     change: Change
 
 
@@ -150,31 +149,29 @@ class SqliteCheckpointer(BaseCheckpointer):
     async def append(self, commit: Commit) -> Sequence[Signal]:
         """See ``BaseCheckpointer.append``. It renews the lease, too."""
 
-        def after(told: _Told) -> None:
+        def after(made: tuple[Sequence[Signal], _Told | None]) -> None:
             if commit.is_release:
                 self._machinery.pulse.drop(commit.key, commit.epoch)
-            self._tell(commit.key, told)
+            self._tell(commit.key, made[1])
 
-        told = await self._writer.run(
-            f'write to thread "{commit.key.thread}"', lambda connection: self._append(connection, commit), after
-        )
-        return told.signals
+        what, work = f'write to thread "{commit.key.thread}"', partial(self._append, commit=commit)
+        return (await self._writer.run(what, work, after))[0]
 
-    def _append(self, connection: sqlite3.Connection, commit: Commit) -> _Told:
+    def _append(self, connection: sqlite3.Connection, commit: Commit) -> tuple[Sequence[Signal], _Told | None]:
         pulse, key = self._machinery.pulse, commit.key
         lease = pulse.lease(key, commit.epoch)
         if lease is None or not rows.write(connection, lease.thread, lease.owner, lease_end(lease.seconds), commit):
             raise StaleOwnerError(key.thread, commit.epoch)
         sqlite_mail.take(connection, lease.thread, commit)
         signals = rows.signals(connection, lease.thread, commit.run_id)
-        place = None
+        head, told = commit.records[-1].sequence if commit.records else commit.expected, None
         if pulse.watches.wants(key, has_signals=bool(signals)):
+            left = () if commit.is_release else signals
             place = Place(lease.thread, rows.revision(connection, lease.thread))
-        head = commit.records[-1].sequence if commit.records else commit.expected
+            told = _Told(place, Change(head, commit.status, commit.run_id, left))
         if commit.is_release:
             rows.release(connection, lease.thread, commit.epoch, lease.owner, is_empty=not head)
-        left = () if commit.is_release else signals
-        return _Told(signals, place, Change(head, commit.status, commit.run_id, left))
+        return signals, told
 
     async def signal(self, key: ThreadKey, signal: Signal) -> bool:
         """See ``BaseCheckpointer.signal``."""
@@ -194,7 +191,7 @@ class SqliteCheckpointer(BaseCheckpointer):
         """Return what watchers are told of what was left for a thread in this transaction."""
         signals = rows.signals(connection, state.thread, state.run_id)
         place = Place(state.thread, rows.revision(connection, state.thread))
-        return _Told(signals, place, Change(state.head, state.status, state.run_id, signals))
+        return _Told(place, Change(state.head, state.status, state.run_id, signals))
 
     async def post(self, key: ThreadKey, message: Posted, signal: Signal | None = None) -> int | None:
         """See ``BaseCheckpointer.post``."""
@@ -334,7 +331,7 @@ class SqliteCheckpointer(BaseCheckpointer):
         return self._machinery.pulse.watch(key, watcher, signals_only=signals_only)
 
     def _tell(self, key: ThreadKey, told: _Told | None) -> None:
-        if told is not None and told.place is not None:
+        if told is not None:
             self._machinery.pulse.watches.tell(key, told.place, told.change)
 
     def close(self) -> None:

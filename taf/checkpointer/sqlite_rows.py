@@ -271,37 +271,41 @@ def renew(connection: sqlite3.Connection, thread: int, epoch: int, owner: str, l
     return cursor.rowcount == 1
 
 
+# The fence and the new head in one statement: nobody can come in between.
+_MOVE = (
+    "UPDATE taf_threads SET head = ?, status = ?, run_id = ?, updated = coalesce(?, updated), lease_until = ?,"
+    " graph = coalesce(nullif(?, ''), graph), revision = revision + 1"
+    " WHERE id = ? AND epoch = ? AND head = ? AND owner = ?"
+)
+_MOVE_UNLESS_AMENDED = f"{_MOVE} AND amendments = ?"
+
+_RECORD_PLAIN = "INSERT INTO taf_journal (thread, sequence, kind, run_id, at, step, body) VALUES (?, ?, ?, ?, ?, ?, ?)"
+_RECORD_ITEMS = (
+    "INSERT INTO taf_journal (thread, sequence, kind, run_id, at, step, body, items) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+)
+
+
 def write(connection: sqlite3.Connection, thread: int, owner: str, lease_until: int, commit: Commit) -> bool:
-    """Write all of a commit except its release. Return False, with nothing written, when the fence refuses it."""
-    written = commit.records
-    amendments = commit.taken.amendments if commit.taken is not None else None
-    # The fence and the new head in one statement: nobody can come in between.
-    cursor = connection.execute(
-        "UPDATE taf_threads SET head = ?, status = ?, run_id = ?, updated = coalesce(?, updated), lease_until = ?,"
-        " graph = coalesce(nullif(?, ''), graph), revision = revision + 1"
-        " WHERE id = ? AND epoch = ? AND head = ? AND owner = ? AND amendments = coalesce(?, amendments)",
-        (
-            written[-1].sequence if written else commit.expected,
-            str(commit.status),  # the driver looks long for how to adapt what is no plain string
-            commit.run_id,
-            written[-1].at if written else None,
-            lease_until,
-            commit.graph,
-            thread,
-            commit.epoch,
-            commit.expected,
-            owner,
-            amendments,
-        ),
-    )
+    """Write all of a commit except its release. Return False, with nothing written, when the fence refuses it.
+
+    The driver takes plain ints, floats, strings and bytearrays as they are. For all else, None and bytes too, it looks
+    for somebody who adapts them, each time anew: a twentieth of a small commit.
+    """
+    written, status, amendments = commit.records, str(commit.status), commit.taken and commit.taken.amendments
+    head, at = (written[-1].sequence, written[-1].at) if written else (commit.expected, None)
+    values = (head, status, commit.run_id, at, lease_until, commit.graph, thread, commit.epoch, commit.expected, owner)
+    if amendments is None:
+        cursor = connection.execute(_MOVE, values)
+    else:
+        cursor = connection.execute(_MOVE_UNLESS_AMENDED, (*values, amendments))
     if cursor.rowcount != 1:
         return False
-    for record in written:
-        connection.execute(
-            "INSERT INTO taf_journal (thread, sequence, kind, run_id, at, body, items, step)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (thread, *record),
-        )
+    for sequence, kind, run_id, at, body, items, step in written:
+        row = thread, sequence, kind, run_id, at, step, bytearray(body)
+        if items is None:
+            connection.execute(_RECORD_PLAIN, row)
+        else:
+            connection.execute(_RECORD_ITEMS, (*row, bytearray(items)))
     if commit.interrupts:
         _write_interrupts(connection, thread, commit.interrupts)
     if commit.snapshot is not None:

@@ -61,7 +61,7 @@ class Watches:
 
     def wants(self, key: ThreadKey, *, has_signals: bool) -> bool:
         """Say whether a change of a thread is to be told to anybody."""
-        return any(has_signals or not watch.signals_only for watch in self._watches.get(key, ()))
+        return any([has_signals or not watch.signals_only for watch in self._watches.get(key, ())])
 
     def threads(self) -> Sequence[ThreadKey]:
         """Return the threads that are watched."""
