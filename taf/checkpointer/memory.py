@@ -76,7 +76,7 @@ _Watchers: TypeAlias = dict[ThreadKey, tuple[Watcher, ...]]
 
 
 class _Unwatch:
-    """Ends the watch of one who watches. Every run has one: a closure would be five times as large."""
+    """Ends the watch of one who watches. Every run has one: a partial would be four times as large."""
 
     __slots__ = ("_key", "_lock", "_watcher", "_watchers")
 
