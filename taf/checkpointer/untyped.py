@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from taf.checkpointer.encoding import FactCodec
 from taf.checkpointer.snapshots import SnapshotCodec
@@ -21,6 +21,8 @@ from taf.state.schema import StateSchema, Values
 
 class _Anything(BaseModel):
     """A state of which nothing is known."""
+
+    model_config = ConfigDict(defer_build=True)  # few need it
 
 
 class _Channels(dict[str, Channel]):
