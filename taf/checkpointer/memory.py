@@ -281,7 +281,7 @@ class InMemoryCheckpointer(BaseCheckpointer):
         """See ``BaseCheckpointer.mail``."""
         with self._lock:
             thread = self._threads.get(key)
-            return Mail() if thread is None else thread.mail()
+            return NO_MAIL if thread is None else thread.mail()
 
     async def amend(self, key: ThreadKey, message_id: int, body: bytes | None) -> bool:
         """See ``BaseCheckpointer.amend``."""

@@ -19,6 +19,7 @@ from taf.checkpointer import sqlite_mail
 from taf.checkpointer import sqlite_rows as rows
 from taf.checkpointer.base import (
     ALL_THREADS,
+    NO_MAIL,
     BaseCheckpointer,
     Change,
     Commit,
@@ -216,7 +217,7 @@ class SqliteCheckpointer(BaseCheckpointer):
 
         def work(connection: sqlite3.Connection) -> Mail:
             state = rows.find(connection, key)
-            return Mail() if state is None else sqlite_mail.mail(connection, state)
+            return NO_MAIL if state is None else sqlite_mail.mail(connection, state)
 
         return await self._reader.run(f'read the mail of thread "{key.thread}"', work)
 

@@ -129,11 +129,8 @@ class Worker:
         with self._lock:
             if self._is_closed:
                 raise CheckpointerClosedError
-            if job.loop is None:
+            if job.loop is None or self._left or self._connection is None or self._seconds > PROMPT_SECONDS:
                 self._hand_over_gathered()
-                self._hand_over([job])
-            elif self._left or self._connection is None or self._seconds > PROMPT_SECONDS:
-                self._hand_over(self._gathered.pop(job.loop, []))
                 self._hand_over([job])
             elif job.loop in self._gathered:
                 self._gathered[job.loop].append(job)

@@ -1,4 +1,4 @@
-"""Where jobs are done: at the end of a turn of the event loop and in its thread, or in a thread of the worker's own."""
+"""Where jobs are done: on the spot or at the end of a turn, in the loop's own thread, or in one of the worker's."""
 
 import asyncio
 import math

@@ -156,12 +156,12 @@ class Database:
     def _let_go(self, key: ThreadKey, row: Row) -> None:
         row.owner, row.signals = None, []
         self._drop_empty(key, row)
+        if self._observer is not None:
+            self._observer.released(key, row.epoch)
 
     def _drop_empty(self, key: ThreadKey, row: Row) -> None:
         if row.owner is None and not row.head and not row.messages:
             del self.rows[key]
-        if self._observer is not None:
-            self._observer.released(key, row.epoch)
 
     # -- writing -----------------------------------------------------------------------------------
 
