@@ -206,7 +206,7 @@ async def test_a_wrong_default_of_a_new_field_is_the_models_fault_and_not_the_st
     store: InMemoryCheckpointer,
 ) -> None:
     class New(Old):
-        tags: list[str] = None  # type: ignore[assignment]
+        tags: list[str] = None
 
     with pytest.raises(ConfigError, match='The default of field "tags" is not valid'):
         await read(store, StateSchema(New))

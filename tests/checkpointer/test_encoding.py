@@ -60,7 +60,7 @@ def test_an_interrupt_record_comes_back(record: InterruptRecord) -> None:
 
 
 def test_every_kind_of_fact_has_a_name() -> None:
-    assert set(KINDS) == set(Fact.__args__)  # type: ignore[attr-defined]
+    assert set(KINDS) == set(Fact.__args__)
     assert {kind: fact for fact, kind in KINDS.items()} == FACTS
 
 

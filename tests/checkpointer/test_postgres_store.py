@@ -144,7 +144,7 @@ async def test_a_killed_owner_is_followed_at_once_and_cannot_write(
     async def never(dsn: str) -> Any:
         raise ConnectionError("its process is dead")
 
-    monkeypatch.setattr(store._machinery.service, "connect", never)  # pyright: ignore[reportPrivateUsage]
+    monkeypatch.setattr(store._machinery.service, "connect", never)
     for pid in await sessions(database):  # as when its process dies: the server lets go of its life-lock
         await database.execute("SELECT pg_terminate_backend($1)", pid)
     heir = await until_acquired(other)
@@ -207,8 +207,8 @@ async def test_a_stop_is_heard_though_its_notification_was_lost(
     told: list[Change] = []
     store.watch(KEY, told.append, signals_only=True)
     await store.threads()
-    pulse = store._machinery.pulse  # pyright: ignore[reportPrivateUsage]
-    pulse._on_notify = lambda *_: None  # type: ignore[method-assign]  # pyright: ignore[reportPrivateUsage]
+    pulse = store._machinery.pulse
+    pulse._on_notify = lambda *_: None
     for pid in await sessions(database):
         await database.execute("SELECT pg_terminate_backend($1)", pid)  # so that it listens anew, in vain
     async with asyncio.timeout(20):

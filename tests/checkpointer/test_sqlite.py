@@ -131,7 +131,7 @@ def test_what_is_no_file_is_refused(path: str) -> None:
 
 def test_options_that_make_no_sense_are_refused() -> None:
     with pytest.raises(ConfigError, match="synchronous"):
-        SqliteCheckpointer("x.db", synchronous="OFF")  # type: ignore[arg-type]
+        SqliteCheckpointer("x.db", synchronous="OFF")
     with pytest.raises(ConfigError, match="NUL"):
         SqliteCheckpointer("a\0b")
 
@@ -456,7 +456,7 @@ async def test_a_loop_that_was_closed_harms_nobody(store: SqliteCheckpointer, pa
         loop.run_until_complete(asyncio.sleep(0.001))
         loop.close()
         # Nobody hears of it any more; that is what is tried here.
-        task._log_destroy_pending = False  # type: ignore[attr-defined]
+        task._log_destroy_pending = False
 
     with locked(path):
         await asyncio.to_thread(run_and_close)

@@ -227,7 +227,7 @@ async def test_what_a_closed_loop_left_is_done_at_the_end(worker: Watched, path:
     def run() -> None:
         loop = asyncio.new_event_loop()
         waiting = loop.create_task(worker.run("write", write))
-        waiting._log_destroy_pending = False  # type: ignore[attr-defined]  # that is what is shown
+        waiting._log_destroy_pending = False  # that is what is shown
         loop.call_soon(loop.stop)
         loop.run_forever()
         loop.close()

@@ -18,4 +18,4 @@ class Hasty(sqlite3.Connection):
 def connect_with(factory: type[sqlite3.Connection]) -> None:
     """Have all connections of this process be of a type."""
     connect: Any = sqlite3.connect
-    sqlite3.connect = lambda *args, **options: connect(*args, **options, factory=factory)  # type: ignore[assignment]
+    sqlite3.connect = lambda *args, **options: connect(*args, **options, factory=factory)

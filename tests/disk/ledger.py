@@ -69,7 +69,7 @@ def noted(store: BaseCheckpointer, note: Callable[[Any], None]) -> BaseCheckpoin
         note(["wrote", commit.key.thread, [mark_of(record) for record in commit.records]])
         return signals
 
-    store.append = noted_append  # type: ignore[method-assign]
+    store.append = noted_append
     return store
 
 

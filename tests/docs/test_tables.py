@@ -188,7 +188,7 @@ async def middle(state: Counted) -> dict[str, Any]:
     if state.fails and not state.said:
         raise ValueError("no")
     if state.asks:
-        state.set_interrupt("middle", "look", "interrupted_after")  # type: ignore[arg-type]
+        state.set_interrupt("middle", "look", "interrupted_after")
         return {}
     return {}
 
@@ -234,7 +234,7 @@ def test_a_stop_of_each_kind_of_thread_answers_as_the_table_says(store: BaseChec
     rows = {row[0]: (row[1], row[2]) for row in table("docs/stopping.md", "| the thread is |")}
     with StateGraph(Counted).add_node(begin).add_node(middle).compile(checkpointer=store) as app:
         unknown = app.stop(CONFIG)
-        assert (str(unknown["ok"]), unknown["status"].value) == rows["unknown"]  # type: ignore[attr-defined]
+        assert (str(unknown["ok"]), unknown["status"].value) == rows["unknown"]
         app.invoke({"asks": True}, CONFIG)
         assert app.stop(CONFIG)["status"] == rows["interrupted"][1]
         again = app.stop(CONFIG)

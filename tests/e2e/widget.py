@@ -27,7 +27,7 @@ SECONDS = 60
 def queueing() -> types.ModuleType:
     """The same adapter under another name: the widget goes by the name, and queues."""
     module = types.ModuleType("an_adapter_without_cancel")
-    module.get_async_model = llm_adapter_acp.get_async_model  # type: ignore[attr-defined]
+    module.get_async_model = llm_adapter_acp.get_async_model
     return module
 
 

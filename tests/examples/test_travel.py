@@ -45,8 +45,8 @@ async def office(request: pytest.FixtureRequest) -> AsyncGenerator[Office]:
         else:
             found = PastAKill(user_id, request.getfixturevalue("server"), http)
         yield found
-        found.following.cancel()  # type: ignore[attr-defined]
-        await asyncio.wait([found.following])  # type: ignore[attr-defined]
+        found.following.cancel()
+        await asyncio.wait([found.following])
 
 
 async def test_1_a_message_interrupts_the_task_under_way(office: Office) -> None:

@@ -91,7 +91,7 @@ async def test_the_base_state_keeps_unknown_keys(store: BaseCheckpointer, style:
     seen: list[Any] = []
 
     async def read(state: AgentState) -> dict[str, Any]:
-        seen.append(state.input_data)  # type: ignore[attr-defined]
+        seen.append(state.input_data)
         return {"output_data": {"n": 1}}
 
     app = StateGraph().add_node(read).compile(checkpointer=store)

@@ -83,7 +83,7 @@ async def test_threads_are_listed_by_time(store: BaseCheckpointer) -> None:
         assert await names(app, since=updated[1], before=updated[2] + timedelta(seconds=1)) == "bc"
         assert await names(app, since=updated[0], status="error") == ""
         with pytest.raises(ConfigError):
-            await app.athreads(since=5)  # type: ignore[arg-type]
+            await app.athreads(since=5)
 
 
 @pytest.mark.parametrize("newest_first", [False, True])

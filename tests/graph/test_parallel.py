@@ -311,7 +311,7 @@ async def test_the_first_error_of_a_branch_is_raised_and_the_others_results_are_
     app = graph.compile(checkpointer=store)
     with pytest.raises(LookupError) as caught:
         await app.ainvoke({}, {"thread_id": "t"})
-    assert caught.value.node == "bad"  # type: ignore[attr-defined]
+    assert caught.value.node == "bad"
     broken.clear()
 
     result = await app.ainvoke(None, {"thread_id": "t"})

@@ -133,7 +133,7 @@ class PlannerMachine(RuleBasedStateMachine):
             handover=Handover(Journal(InMemoryCheckpointer(), SCHEMA, tenant="", clock=lambda: 1_000_000), 0),
         )
         reading: Awaitable[list[Fact]] = intake.facts(self.run, call, self.next_id(), closed)
-        for fact in finished(reading):  # type: ignore[arg-type]
+        for fact in finished(reading):
             self.take(fact)
 
     def record(self, kind: InterruptKind, node: str, reason: str, **more: Any) -> InterruptRecord:

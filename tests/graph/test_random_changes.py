@@ -142,7 +142,7 @@ async def refused(app: CompiledGraph, plan: Plan, before: list[str], ahead: list
     assert (snapshot.status, snapshot.state.trail) == (ExecutionStatus.INTERRUPTED_BEFORE, before)
     result = snapshot
     while result.status is not ExecutionStatus.COMPLETED:
-        result = await app.ainvoke(None, CONFIG)  # type: ignore[assignment]
+        result = await app.ainvoke(None, CONFIG)
     assert result.state.trail == [*before, *walk(plan, ahead, arrived)[0]]
 
 

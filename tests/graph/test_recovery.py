@@ -33,7 +33,7 @@ class Lost:
 
     async def _wait(self, state: Trail, config: dict[str, Any], ctx: Context) -> dict[str, Any]:
         self.configs.append(config)
-        await self.slow.in_loop(state)  # type: ignore[arg-type]
+        await self.slow.in_loop(state)
         if state.last == "fail":
             raise ValueError("failed")
         return {"trail": "wait"}
@@ -206,7 +206,7 @@ async def test_a_subgraph_is_recovered_with_its_parent(store: BaseCheckpointer) 
         await lost.slow.until_entered()
         engine = lost.owner._active.pop("a").engine
         for found in (engine, *engine.children):
-            found._ledger.abandon()  # type: ignore[union-attr]
+            found._ledger.abandon()
         lost.slow.let_go.set()
         done = await app.arecover()
         assert [r.state.trail for r in done.results.values()] == [["outer", "first", "wait", "last"]]
@@ -220,7 +220,7 @@ def test_a_run_whose_event_loop_was_closed_is_recovered(store: BaseCheckpointer)
     loop.run_until_complete(lost.slow.until_entered())
     lost.slow.let_go.set()
     for task in asyncio.all_tasks(loop):
-        task._log_destroy_pending = False  # type: ignore[attr-defined]
+        task._log_destroy_pending = False
     loop.close()
     with lost.owner as app:
         assert app.recover().results["a"].state.trail == ["first", "wait", "last"]

@@ -18,8 +18,8 @@ RENAMED = {"rename_nodes": {"old": "new"}}
 
 @pytest.mark.parametrize("kind", ["interrupt_before", "interrupt_after"])
 async def test_a_breakpoint_is_answered_once_under_the_new_name(kind: str, store: BaseCheckpointer) -> None:
-    await row("a", "old", "c").compile(store, **{kind: ["old"]}).ainvoke({}, CONFIG)  # type: ignore[arg-type]
-    app = row("a", "new", "c").compile(store, **{kind: ["new"]}, **RENAMED)  # type: ignore[arg-type]
+    await row("a", "old", "c").compile(store, **{kind: ["old"]}).ainvoke({}, CONFIG)
+    app = row("a", "new", "c").compile(store, **{kind: ["new"]}, **RENAMED)
     done = await app.aresume(CONFIG, Approve())
     assert done.status is ExecutionStatus.COMPLETED
     assert done.state.trail == ["a", "old" if kind == "interrupt_after" else "new", "c"]
@@ -27,13 +27,13 @@ async def test_a_breakpoint_is_answered_once_under_the_new_name(kind: str, store
 
 async def test_a_refused_breakpoint_keeps_the_renamed_node_from_running(store: BaseCheckpointer) -> None:
     await row("a", "old", "c").compile(store, interrupt_before=["old"]).ainvoke({}, CONFIG)
-    app = row("a", "new", "c").compile(store, **RENAMED)  # type: ignore[arg-type]
+    app = row("a", "new", "c").compile(store, **RENAMED)
     assert (await app.aresume(CONFIG, Reject("no", goto="c"))).state.trail == ["a", "c"]
 
 
 async def test_history_and_events_keep_the_names_of_their_time(store: BaseCheckpointer) -> None:
     await row("a", "old", "c").compile(store, interrupt_before=["old"]).ainvoke({}, CONFIG)
-    app = row("a", "new", "c").compile(store, interrupt_before=["c"], **RENAMED)  # type: ignore[arg-type]
+    app = row("a", "new", "c").compile(store, interrupt_before=["c"], **RENAMED)
     assert (await app.aget_state(CONFIG)).next == ("old",)
     await app.ainvoke(None, CONFIG)
     names = [snapshot.next for snapshot in await app.aget_history(CONFIG)]
@@ -62,7 +62,7 @@ async def test_tasks_and_answers_are_recalled_under_the_new_name(store: BaseChec
     old = questions("old", calls).compile(store)
     await old.ainvoke({}, CONFIG)
     await old.aresume(CONFIG, "first")
-    done = await questions("new", calls).compile(store, **RENAMED).aresume(CONFIG, 2)  # type: ignore[arg-type]
+    done = await questions("new", calls).compile(store, **RENAMED).aresume(CONFIG, 2)
     assert (done.state.trail, calls) == (["a", "did", "first", "2"], ["old"])
 
 
@@ -76,7 +76,7 @@ async def test_an_answer_that_the_renamed_node_refuses_is_asked_for_again(store:
     old = graph("old", str).compile(store)
     await old.ainvoke({}, CONFIG)
     await old.aresume(CONFIG, "no number")
-    new = graph("new", int).compile(store, **RENAMED)  # type: ignore[arg-type]
+    new = graph("new", int).compile(store, **RENAMED)
     with pytest.raises(InvalidAnswerError):
         await new.aresume(CONFIG, "x")
     found = await new.aget_state(CONFIG)
@@ -135,7 +135,7 @@ async def test_a_subgraph_that_was_renamed_goes_on_where_it_was(store: BaseCheck
     old = inside("old", "ask").compile(store)
     await old.ainvoke({}, CONFIG)
     await old.aresume(CONFIG, 1)
-    app = inside("new", "ask").compile(store, **RENAMED)  # type: ignore[arg-type]
+    app = inside("new", "ask").compile(store, **RENAMED)
     assert (await app.aresume(CONFIG, 2)).state.trail == ["before", "ask:1:2", "end"]
 
 
@@ -189,7 +189,7 @@ async def test_two_nodes_of_a_step_under_one_new_name_are_refused(store: BaseChe
 
 async def test_the_same_renaming_may_stay_for_ever(store: BaseCheckpointer) -> None:
     await row("a", "old", "c").compile(store, interrupt_before=["old", "c"]).ainvoke({}, CONFIG)
-    app: CompiledGraph = row("a", "new", "c").compile(store, interrupt_before=["c"], **RENAMED)  # type: ignore[arg-type]
+    app: CompiledGraph = row("a", "new", "c").compile(store, interrupt_before=["c"], **RENAMED)
     await app.ainvoke(None, CONFIG)
-    later = row("a", "new", "x", "c").compile(store, **RENAMED)  # type: ignore[arg-type]
+    later = row("a", "new", "x", "c").compile(store, **RENAMED)
     assert (await later.ainvoke(None, CONFIG)).state.trail == ["a", "new", "c"]

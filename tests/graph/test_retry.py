@@ -57,7 +57,7 @@ async def test_the_last_error_is_raised_when_all_attempts_failed(store: BaseChec
     with pytest.raises(ConnectionError, match="attempt 3") as caught:
         await app.ainvoke({}, {"thread_id": "t"})
 
-    assert caught.value.node == "node"  # type: ignore[attr-defined]
+    assert caught.value.node == "node"
     assert (await app.aget_state({"thread_id": "t"})).status is ExecutionStatus.ERROR
 
 

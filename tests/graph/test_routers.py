@@ -205,7 +205,7 @@ async def test_what_a_router_raises_is_raised_as_it_is() -> None:
     with pytest.raises(LookupError, match="no way") as caught:
         await trail(routed(broken), thread_id="t")
 
-    assert (caught.value.thread_id, caught.value.node) == ("t", "a")  # type: ignore[attr-defined]
+    assert (caught.value.thread_id, caught.value.node) == ("t", "a")
 
 
 async def test_a_router_cannot_ask_a_human() -> None:

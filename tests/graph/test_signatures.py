@@ -168,7 +168,7 @@ FORMS = [
     (wrapped, BOTH),
     (lambda state: told(), "state"),
     (lambda state, config: told(config), "state config:mint"),
-    (lambda state: later(state, {"flavour": "own"}, None), "state config:own"),  # type: ignore[arg-type]
+    (lambda state: later(state, {"flavour": "own"}, None), "state config:own"),
 ]
 
 

@@ -82,7 +82,7 @@ def floor(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> No
 @pytest.fixture
 def again(store: BaseCheckpointer) -> Iterator[Callable[..., CompiledGraph]]:
     """Return what makes an app that has nothing of the thread in memory."""
-    return lambda version, **options: graph(version, store, **options)  # type: ignore[return-value]
+    return lambda version, **options: graph(version, store, **options)
 
 
 async def test_a_thread_goes_on_through_every_version(again: Callable[..., CompiledGraph]) -> None:

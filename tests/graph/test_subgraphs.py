@@ -243,7 +243,7 @@ async def test_an_error_inside_is_raised_as_it_is_and_names_the_node(store: Base
     app, config = nested(inner).compile(checkpointer=store), {"thread_id": "t"}
     with pytest.raises(LookupError, match="inside") as caught:
         await run(app, style, {}, config)
-    assert (caught.value.thread_id, caught.value.node) == ("t", "inner")  # type: ignore[attr-defined]
+    assert (caught.value.thread_id, caught.value.node) == ("t", "inner")
     assert (await app.aget_state(config)).status is ExecutionStatus.ERROR
     broken.clear()
 

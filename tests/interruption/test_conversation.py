@@ -77,7 +77,7 @@ async def test_4_rapid_interruptions_never_nest_the_text() -> None:
     async with asyncio.timeout(20), Conversation(agent) as talk:
         for number in range(8):
             last = await talk.send(f"message {number}")
-            await until(lambda number=number: agent.prompts[-1:] != [] and f"message {number}" in agent.prompts[-1])  # type: ignore[misc]
+            await until(lambda number=number: agent.prompts[-1:] != [] and f"message {number}" in agent.prompts[-1])
         agent.let_go.set()
         assert (await talk.reply(last.run_id)).stop_reason == "end_turn"
         assert agent.prompts == [
@@ -261,7 +261,7 @@ async def test_what_makes_no_sense_is_refused() -> None:
         with pytest.raises(InvalidInputError, match="empty"):
             await talk.send(" ")
         with pytest.raises(ConfigError, match="no mode"):
-            await talk.send("one", mode="shout")  # type: ignore[arg-type]
+            await talk.send("one", mode="shout")
         with pytest.raises(ConfigError, match="rollback"):
             await talk.send("one", mode="rollback")
         assert (await talk.messages(), await talk.interrupted(), await talk.pending()) == ([], (), ())

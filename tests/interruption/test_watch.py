@@ -94,9 +94,9 @@ async def test_a_long_thread_is_not_read_from_its_beginning() -> None:
 
         async def counted(key: object, after: int = 0, limit: int = 1000) -> object:
             reads.append(after)
-            return await original(key, after, limit)  # type: ignore[arg-type]
+            return await original(key, after, limit)
 
-        app.checkpointer.read = counted  # type: ignore[method-assign, assignment]
+        app.checkpointer.read = counted
         found = await manager.interruptions.get_task_context("u")
         assert found is not None
         assert (found.task_id, found.query) == (last, "59")
@@ -141,9 +141,9 @@ async def test_the_context_of_an_interrupted_task_costs_one_load_of_the_thread()
 
         async def counted(key: object, known: object = None) -> object:
             loads.append(key)
-            return await original(key, known)  # type: ignore[arg-type]
+            return await original(key, known)
 
-        app.checkpointer.load = counted  # type: ignore[method-assign, assignment]
+        app.checkpointer.load = counted
         contexts = await manager.interruptions.previous_contexts("u")
         assert [one["previous_query"] for one in contexts] == ["one", "two"]
         assert len(loads) == 1

@@ -171,7 +171,7 @@ async def test_a_steering_message_that_came_too_late_begins_a_run(store: BaseChe
         began.set()
         await last.wait()
 
-    slow.close = linger  # type: ignore[method-assign]
+    slow.close = linger
     slow.gate.set()
     async with asyncio.timeout(HANG), slow.app(store, multitask_strategy="steer") as app:
         first = asyncio.create_task(app.ainvoke(said("one"), named("r1")))

@@ -108,7 +108,7 @@ async def test_an_app_without_the_breakpoint_resumes_the_thread(style: str, stor
 async def test_an_app_with_other_breakpoints_pauses_at_its_own(kind: str, style: str, store: BaseCheckpointer) -> None:
     graph = row("a", "b", "c")
     await run(graph.compile(store, interrupt_before=["b"]), style, {}, CONFIG)
-    other = graph.compile(store, **{kind: ["c"]})  # type: ignore[arg-type]
+    other = graph.compile(store, **{kind: ["c"]})
     assert (await run(other, style, None, CONFIG)).current_node == "c"
     assert (await run(other, style, None, CONFIG)).state.trail == ["a", "b", "c"]
 

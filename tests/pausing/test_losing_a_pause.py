@@ -200,7 +200,7 @@ async def test_a_node_that_swallows_the_pause_is_told_so(style: str, store: Base
     app = row("node", nodes={"node": node}).compile(store)
     with pytest.raises(PauseSwallowedError, match=r'"node" asked "sure\?"') as caught:
         await run(app, style, {}, CONFIG)
-    assert (caught.value.node, caught.value.thread_id) == ("node", "t")  # type: ignore[attr-defined]
+    assert (caught.value.node, caught.value.thread_id) == ("node", "t")
     assert (await app.aget_state(CONFIG)).status is Status.ERROR
 
 

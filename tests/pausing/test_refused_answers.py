@@ -106,10 +106,10 @@ async def test_an_answer_to_a_withdrawn_interrupt_is_refused(store: BaseCheckpoi
     assert error.status == "withdrawn"
 
 
-WRONG = ["yes", 1, None, {"ok": True}, Respond("yes"), Edit({"unknown": 1}), Edit({"note": 5}), Edit("x")]  # type: ignore[arg-type]
+WRONG = ["yes", 1, None, {"ok": True}, Respond("yes"), Edit({"unknown": 1}), Edit({"note": 5}), Edit("x")]
 
 
-@pytest.mark.parametrize("answer", [*WRONG, Reject("no", goto="nowhere"), Reject(5), Approve], ids=repr)  # type: ignore[arg-type]
+@pytest.mark.parametrize("answer", [*WRONG, Reject("no", goto="nowhere"), Reject(5), Approve], ids=repr)
 async def test_a_wrong_answer_at_a_breakpoint_is_refused(answer: Any, store: BaseCheckpointer) -> None:
     app = row("a", "b").compile(store, interrupt_before=["b"])
     await app.ainvoke({}, CONFIG)

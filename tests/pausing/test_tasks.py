@@ -97,7 +97,7 @@ async def test_typed_results_come_back_typed(store: BaseCheckpointer) -> None:
     async def totals() -> dict[str, list[Total]]:
         return {"all": [Total(1), Total(2)]}
 
-    def plain():  # type: ignore[no-untyped-def]
+    def plain():
         return {"pair": (1, 2), "at": at, "ids": {3}}
 
     async def node(state: Trail) -> None:

@@ -93,7 +93,7 @@ async def test_a_call_can_differ_from_what_was_compiled(style: str, store: BaseC
 
 async def test_an_unknown_word_is_refused(style: str, store: BaseCheckpointer) -> None:
     with pytest.raises(ConfigError, match="while_paused"):
-        row("a").compile(store, while_paused="ignore")  # type: ignore[arg-type]
+        row("a").compile(store, while_paused="ignore")
     app = row("a", "b").compile(store, interrupt_before=["b"])
     await run(app, style, {}, CONFIG)
     with pytest.raises(ConfigError, match="while_paused"):

@@ -114,4 +114,4 @@ async def test_aclose_calls_close_where_only_that_is_written():
 
 def test_a_publisher_has_to_say_how_it_publishes():
     with pytest.raises(TypeError, match="publish"):
-        BasePublisher()  # type: ignore[abstract]
+        BasePublisher()

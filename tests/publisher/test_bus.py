@@ -32,7 +32,7 @@ async def test_a_silent_bus_takes_everything():
 @pytest.mark.parametrize("options", [{"buffer_size": 0}, {"settle_seconds": -1}, {"patience_seconds": -1}])
 def test_options_that_make_no_sense_are_refused(options: dict[str, int]):
     with pytest.raises(ConfigError, match="A bus needs"):
-        Bus([], **options)  # type: ignore[arg-type]
+        Bus([], **options)
 
 
 async def test_every_publisher_gets_every_event_once_and_in_order():

@@ -165,7 +165,7 @@ async def test_a_pump_that_somebody_cancelled_is_replaced():
 
 def test_events_published_where_no_loop_runs_wait_for_the_next_loop():
     got: list[int] = []
-    bus = Bus([got.append])  # type: ignore[list-item]
+    bus = Bus([got.append])
 
     assert bus.publish(make_events(3))
     assert got == []

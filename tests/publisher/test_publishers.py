@@ -57,7 +57,7 @@ class TestLoggingPublisher(PublisherContract):
         self.records: list[logging.LogRecord] = []
         self.logger = logging.Logger("alone")
         handler = logging.Handler()
-        handler.emit = self.records.append  # type: ignore[method-assign]
+        handler.emit = self.records.append
         self.logger.addHandler(handler)
         yield
         self.logger.removeHandler(handler)
@@ -231,7 +231,7 @@ def test_an_event_that_was_begun_and_dropped_says_nothing_about_awaiting():
     rest = CompositePublisher([AsyncPublisher(), nested]).publish(make_event(1))
 
     assert rest is not None
-    rest.close()  # type: ignore[attr-defined]
+    rest.close()
 
 
 async def test_closing_reaches_every_child():

@@ -208,7 +208,7 @@ async def test_the_handler_stops_the_thread_that_the_exception_names(transaction
             raise UnknownThreadError("other")
 
     with pytest.raises(UnknownThreadError):
-        await error_handling(Refusing(), {"thread_id": "t"})()  # type: ignore[arg-type]
+        await error_handling(Refusing(), {"thread_id": "t"})()
 
     assert (await transaction.aget_state({"thread_id": "other"})).status is ExecutionStatus.STOPPED
 

@@ -76,7 +76,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         self._is_vanishing = True
         with running(self):
             for task in asyncio.all_tasks(self):
-                task._log_destroy_pending = False  # type: ignore[attr-defined]
+                task._log_destroy_pending = False
                 _throw_away(task.get_coro())
         self.close()
 
@@ -122,8 +122,8 @@ def steady() -> Iterator[None]:
 def counted_ids() -> Iterator[None]:
     """Have ``new_id`` count instead of reading clock and chance, so that a run can be repeated."""
     known, count = (ids.os, ids.time), iter(range(1, 1 << 56))
-    ids.os = SimpleNamespace(urandom=lambda size: next(count).to_bytes(size))  # type: ignore[assignment]
-    ids.time = SimpleNamespace(time_ns=lambda: 0)  # type: ignore[assignment]
+    ids.os = SimpleNamespace(urandom=lambda size: next(count).to_bytes(size))
+    ids.time = SimpleNamespace(time_ns=lambda: 0)
     try:
         yield
     finally:

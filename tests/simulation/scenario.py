@@ -124,7 +124,7 @@ class Scenario:
                 world.at(delay, lambda process=process, tell=tell: process.post(tell))
 
     def _head(self, context: Context) -> tuple[int, bool]:
-        ledger: Any = context.host._ledger  # type: ignore[attr-defined]
+        ledger: Any = context.host._ledger
         row = self.database.rows.get(ledger.key)
         return (0, False) if row is None else (row.head, row.epoch == ledger._epoch)
 

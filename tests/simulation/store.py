@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Protocol, TypeVar
 
 from taf.checkpointer.base import (
@@ -159,7 +160,7 @@ class SimulatedCheckpointer(BaseCheckpointer):
                 self.watches.tell(key, *made)
 
         what = f"signal {_named(key)} {signal.kind} {signal.run_id}"
-        work = lambda: self._database.signal(key, signal, caller)  # noqa: E731
+        work = partial(self._database.signal, key, signal, caller)
         return await self._call(what, work, told, may_double=True) is not None
 
     async def post(self, key: ThreadKey, message: Posted, signal: Signal | None = None) -> int | None:
@@ -170,7 +171,7 @@ class SimulatedCheckpointer(BaseCheckpointer):
                 self.watches.tell(key, *made[1:])
 
         what = f"post {_named(key)} {message.kind} {message.run_id}"
-        work = lambda: self._database.post(key, message, signal, caller)  # noqa: E731
+        work = partial(self._database.post, key, message, signal, caller)
         made = await self._call(what, work, told)
         return None if made is None else made[0]
 

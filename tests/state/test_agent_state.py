@@ -87,7 +87,7 @@ def test_no_other_status_can_be_asked_for(status: ExecutionStatus) -> None:
 
 def test_a_status_that_there_is_not_is_refused_as_a_config() -> None:
     with pytest.raises(ConfigError, match='not "later"'):
-        Closed().set_interrupt("a", "why", "later")  # type: ignore[arg-type]
+        Closed().set_interrupt("a", "why", "later")
 
 
 def test_what_was_asked_for_can_be_taken_back() -> None:

@@ -143,7 +143,7 @@ def test_a_fresh_state_cannot_put_a_wrong_value_in() -> None:
 
 def test_a_value_of_a_wrong_type_in_place_is_refused() -> None:
     def node(state: Wide) -> Wide:
-        state.items = 5  # type: ignore[assignment]
+        state.items = 5
         return state
 
     with pytest.raises(InvalidUpdateError, match='does not fit field "items": Input should be a valid list'):

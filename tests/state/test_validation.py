@@ -98,7 +98,7 @@ class Defaults(BaseModel):
     required: int
     tags: list[str] = ["a"]
     copied: list[str] = Field(default_factory=lambda data: [*data["tags"], "b"])
-    when: date = Field("2024-01-01", validate_default=True)  # type: ignore[assignment]
+    when: date = Field("2024-01-01", validate_default=True)
 
 
 def test_a_new_thread_starts_with_the_defaults_and_lacks_what_is_required() -> None:
@@ -128,7 +128,7 @@ def test_only_what_has_no_value_yet_gets_its_default() -> None:
 
 def test_a_default_that_is_no_list_is_refused_for_a_list() -> None:
     class Sloppy(BaseModel):
-        tags: list[str] = None  # type: ignore[assignment]
+        tags: list[str] = None
 
     with pytest.raises(
         ConfigError, match=r'^The default of field "tags" is not valid: Input should be a valid list\.$'

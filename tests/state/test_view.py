@@ -46,7 +46,7 @@ class Wide(AgentState):
     def size(self) -> int:
         return len(self.items)
 
-    @computed_field  # type: ignore[prop-decorator]
+    @computed_field
     @property
     def double(self) -> int:
         return self.count * 2
@@ -334,7 +334,7 @@ def test_a_models_own_equality_counts() -> None:
         def __eq__(self, other: object) -> bool:
             return isinstance(other, Named) and self.name == other.name
 
-        __hash__ = None  # type: ignore[assignment]
+        __hash__ = None
 
     schema = StateSchema(Named)
 

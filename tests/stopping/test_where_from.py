@@ -23,7 +23,7 @@ KEYS = {"ok", "thread_id", "run_id", "status", "was_running", "node", "reason", 
 @pytest.fixture(params=["async", "sync"])
 def slow(request: pytest.FixtureRequest) -> Slow:
     found = Slow()
-    found.fn = found.in_loop if request.param == "async" else found.in_thread  # type: ignore[attr-defined]
+    found.fn = found.in_loop if request.param == "async" else found.in_thread
     return found
 
 

@@ -95,7 +95,7 @@ async def test_closing_the_stream_stops_the_run_before_it_returns(store: BaseChe
     async with asyncio.timeout(10), graph.compile(store) as app:
         stream: AsyncIterator[Any] = app.astream({}, CONFIG)
         await anext(stream)
-        await stream.aclose()  # type: ignore[attr-defined]
+        await stream.aclose()
         assert (await app.aget_state(CONFIG)).status is ExecutionStatus.STOPPED
         await until_alone()
 

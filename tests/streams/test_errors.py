@@ -36,7 +36,7 @@ async def test_the_same_object_is_raised_with_where_it_was(store: BaseCheckpoint
         with pytest.raises(Mine) as found:
             await run(app, style, {}, CONFIG)
         assert found.value is MINE
-        assert (MINE.thread_id, MINE.run_id, MINE.node) == ("t", "r", "bad")  # type: ignore[attr-defined]
+        assert (MINE.thread_id, MINE.run_id, MINE.node) == ("t", "r", "bad")
         assert MINE.__notes__ == ['raised in node "bad" of run r, thread "t"']
         assert (await app.aget_state(CONFIG)).status is ExecutionStatus.ERROR
 
@@ -76,7 +76,7 @@ async def test_an_error_that_comes_again_keeps_one_note_for_each_run(store: Base
             with pytest.raises(Mine):
                 await app.ainvoke(None, {"thread_id": "t", "run_id": run_id})
         assert len(MINE.__notes__) == 2
-        assert MINE.run_id == "two"  # type: ignore[attr-defined]
+        assert MINE.run_id == "two"
 
 
 async def test_a_busy_thread_is_refused_in_every_style(store: BaseCheckpointer, style: str) -> None:

@@ -50,7 +50,7 @@ class Runner:
 
     async def run(self, place: str, variant: str, stops: int) -> None:
         if variant == "dropped":
-            Pulse._on_notify = lambda *given: None  # type: ignore[method-assign]
+            Pulse._on_notify = lambda *given: None
         async with opened(place, variant) as store, self.compiled(store) as app:
             numbers = iter(range(stops))
 
