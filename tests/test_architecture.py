@@ -42,7 +42,7 @@ GRAPH_ORDER = [
     "telling",
     "answers",
     "context",
-    "interrupt",
+    "asking",
     "runner",
     "routing",
     "deciding",
@@ -77,6 +77,7 @@ GRAPH_ORDER = [
     "draw",
     "app",
     "blocking",
+    "compiling",
     "state_graph",
 ]
 

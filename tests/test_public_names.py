@@ -65,8 +65,29 @@ def test_a_graph_loads_no_driver_and_no_server() -> None:
     assert loaded.isdisjoint(
         {"sqlite3", "_sqlite3", "asyncpg", "cryptography", "flask", "multiprocessing", "unittest", "pytest"}
     )
-    assert {"taf", "pydantic", "anyio"} <= loaded
-    assert "taf.graph.draw" not in names
+    assert {"taf", "pydantic"} <= loaded
+
+
+def test_a_graph_is_built_without_loading_what_runs_it() -> None:
+    build = "g = StateGraph(); g.add_node('a', lambda s: None)"
+    names, more = (
+        loaded_by(f"from taf import StateGraph; {build}"),
+        loaded_by(f"from taf import StateGraph; {build}; g.compile()"),
+    )
+    running = {"anyio", "taf.graph.engine", "taf.checkpointer.memory", "taf.publisher.bus"}
+
+    assert names.isdisjoint(running)
+    assert running <= more
+    assert "taf.graph.draw" not in more
+
+
+def test_a_package_lists_what_it_has_not_loaded_yet() -> None:
+    rooms = "import taf.graph as g, taf.checkpointer as c, taf.publisher as p"
+    program = f"{rooms}; print(all({{*m.__all__}} <= {{*dir(m)}} for m in (g, c, p)))"
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+
+    assert ended.stdout.strip() == "True"
+    assert not hasattr(taf.graph, "Sqlite")
 
 
 def test_the_kit_for_tests_is_loaded_by_nobody_but_who_asks_for_it() -> None:

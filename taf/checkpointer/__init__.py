@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from taf.checkpointer.base import BaseCheckpointer
-from taf.checkpointer.memory import InMemoryCheckpointer
 from taf.lazily import loads_lazily
 
 if TYPE_CHECKING:
+    from taf.checkpointer.base import BaseCheckpointer
     from taf.checkpointer.encrypted import EncryptedCheckpointer
     from taf.checkpointer.keys import Keys
+    from taf.checkpointer.memory import InMemoryCheckpointer
     from taf.checkpointer.postgres import PgCheckpointer
     from taf.checkpointer.sqlite import SqliteCheckpointer
 
@@ -23,10 +23,12 @@ __all__ = [
     "SqliteCheckpointer",
 ]
 
-__getattr__ = loads_lazily(
+__getattr__, __dir__ = loads_lazily(
     __name__,
     {
+        "BaseCheckpointer": "base",
         "EncryptedCheckpointer": "encrypted",
+        "InMemoryCheckpointer": "memory",
         "Keys": "keys",
         "PgCheckpointer": "postgres",
         "SqliteCheckpointer": "sqlite",

@@ -25,10 +25,12 @@ from taf.graph.context import current_or_none, running_loop
 from taf.graph.door import LoopThread, Post, cross, is_loop_thread
 from taf.graph.intake import NO_ANSWER, Invoke, WhilePaused
 from taf.graph.multitask import MultitaskStrategy, Queued
+from taf.graph.node import Call, Embeddable
 from taf.graph.result import Receipt, RunResult, StateSnapshot
 from taf.graph.runtime import CallOptions, Runtime
 from taf.graph.stop import StopStatus, stop, tell
 from taf.graph.stream import DONE, StreamMode, Tap
+from taf.graph.subgraph import SubgraphCall
 from taf.state.interrupts import InterruptRecord
 
 if TYPE_CHECKING:
@@ -39,7 +41,7 @@ T = TypeVar("T")
 Config = Mapping[str, Any]
 
 
-class CompiledGraph(AsyncGraph):
+class CompiledGraph(AsyncGraph, Embeddable):
     """An app. One object serves sync and async callers, many threads and several event loops at once.
 
     Each sync method does what its twin with an ``a`` in front does.
@@ -49,6 +51,10 @@ class CompiledGraph(AsyncGraph):
         super().__init__(runtime, owns_checkpointer=owns_checkpointer)
         self._door: LoopThread | None = None
         self._door_lock = threading.Lock()
+
+    def as_call(self) -> Call:
+        """Return what runs this graph as a node of another one."""
+        return SubgraphCall(self)
 
     def _loop_thread(self) -> LoopThread:
         with self._door_lock:

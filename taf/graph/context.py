@@ -156,7 +156,7 @@ class Context:
         due_at: datetime | None = None,
         allowed: Sequence[str] = QUESTION_ANSWERS,
     ) -> Any:
-        """Return the human's answer, or leave the node until there is one. See ``taf.graph.interrupt``."""
+        """Return the human's answer, or leave the node until there is one. See ``taf.interrupt``."""
         if due_at is not None and due_at.tzinfo is None:
             raise ConfigError("due_at needs a time zone, for example datetime.now(UTC) + timedelta(hours=1).")
         if not allowed or isinstance(allowed, str) or not set(allowed) <= set(QUESTION_ANSWERS):
@@ -245,7 +245,7 @@ class Context:
     # -- recorded tasks ----------------------------------------------------------------------------
 
     async def run_task(self, name: str, fn: Callable[..., Any], *args: Any) -> Any:
-        """Return what ``fn(*args)`` returned the first time. See ``taf.graph.task``."""
+        """Return what ``fn(*args)`` returned the first time. See ``taf.task``."""
         position = self.next_position()
         codec = _result_codec(name, fn)
         entry = self.memo.get(position)
@@ -289,7 +289,7 @@ class Context:
     # -- telling before it is done -----------------------------------------------------------------
 
     def emit(self, value: Any, key: str | None = None) -> None:
-        """Show a partial result. See ``taf.graph.emit``."""
+        """Show a partial result. See ``taf.emit``."""
         if not self.stopping:
             self._host.emit(self, value, key)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import random
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
@@ -51,6 +52,14 @@ class RetryPolicy:
 
 
 Call = Callable[[Any, Any], Any]
+
+
+class Embeddable(ABC):
+    """What may be a node without being a function: a compiled graph."""
+
+    @abstractmethod
+    def as_call(self) -> Call:
+        """Return what runs it as a node."""
 
 
 class Node:

@@ -4,32 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from itertools import pairwise
-from typing import Any, Self, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from pydantic import BaseModel
 
-from taf.checkpointer.base import BaseCheckpointer
-from taf.checkpointer.journal import Journal
-from taf.checkpointer.lineage import Migration
-from taf.checkpointer.memory import InMemoryCheckpointer
 from taf.errors import ConfigError, GraphError
-from taf.graph.blocking import CompiledGraph
 from taf.graph.command import END, START
 from taf.graph.deciding import Decide, approve_breakpoints
 from taf.graph.edge import Branch, Join
-from taf.graph.intake import WhilePaused
-from taf.graph.multitask import MultitaskStrategy
-from taf.graph.node import Node, RetryPolicy, is_async_callable, read_call
-from taf.graph.runtime import Clock, Options, Runtime
-from taf.graph.spec import GraphSpec
-from taf.graph.subgraph import SubgraphCall
-from taf.graph.validate import read_lineage, read_renames, validate
-from taf.publisher.base import BasePublisher
-from taf.publisher.bus import Bus
+from taf.graph.node import Embeddable, Node, RetryPolicy, is_async_callable, read_call
 from taf.state.agent_state import AgentState
 from taf.state.schema import StateSchema
 
-Publishers: TypeAlias = BasePublisher | Callable[[Any], Any] | Iterable[BasePublisher | Callable[[Any], Any]]
+if TYPE_CHECKING:
+    from taf.checkpointer.base import BaseCheckpointer
+    from taf.checkpointer.lineage import Migration
+    from taf.graph.blocking import CompiledGraph
+    from taf.graph.compiling import Drawn, Publishers
+    from taf.graph.intake import WhilePaused
+    from taf.graph.multitask import MultitaskStrategy
+    from taf.graph.runtime import Clock
 
 
 class StateGraph:
@@ -159,7 +153,19 @@ class StateGraph:
 
         Raise ``GraphValidationError`` with all faults of the graph at once.
         """
-        options = _options(
+        from taf.graph.compiling import compiled  # who only builds a graph does not load what runs it
+
+        return compiled(
+            self._drawn(),
+            checkpointer,
+            publisher,
+            interrupt_before,
+            interrupt_after,
+            name=name,
+            tenant=tenant,
+            rename_nodes=rename_nodes or {},
+            state_version=state_version,
+            migrations=migrations or {},
             decide=decide,
             while_paused=while_paused,
             multitask_strategy=multitask_strategy,
@@ -168,36 +174,23 @@ class StateGraph:
             max_threads=max_threads,
             lease_seconds=lease_seconds,
             stop_grace=stop_grace,
-            **({} if clock is None else {"clock": clock}),
+            clock=clock,
         )
-        if checkpointer is not None and not isinstance(cast("object", checkpointer), BaseCheckpointer):
-            raise ConfigError(f"The checkpointer has to be a BaseCheckpointer, not {checkpointer!r}.")
-        lineage = read_lineage(state_version, migrations or {})
-        renames = read_renames(rename_nodes or {}, self._nodes)
-        spec = self._spec(_names(interrupt_before), _names(interrupt_after), renames, state_version)
-        validate(spec, self._faults)
-        if not isinstance(cast("object", name), str):
-            raise ConfigError(f"The name of a graph is a text, not {name!r}.")
-        store = InMemoryCheckpointer() if checkpointer is None else checkpointer
-        journal = Journal(store, spec.schema, tenant=tenant, clock=options.clock, graph=name, lineage=lineage)
-        runtime = Runtime(spec, journal, Bus(_publishers(publisher)), options)
-        return CompiledGraph(runtime, owns_checkpointer=checkpointer is None)
 
-    def _spec(
-        self, before: frozenset[str], after: frozenset[str], renames: Mapping[str, str], version: int
-    ) -> GraphSpec:
-        edges = {source: tuple(targets) for source, targets in self._edges.items()}
-        if not (edges or self._branches or self._joins):
-            row = (START, *self._nodes, END)
-            edges = {source: (target,) for source, target in pairwise(row)} if self._nodes else {}
+    def _drawn(self) -> Drawn:
         branches = {source: tuple(found) for source, found in self._branches.items()}
-        joins = tuple(self._joins)
-        return GraphSpec(self.schema, dict(self._nodes), edges, branches, joins, before, after, renames, version)
+        return self.schema, dict(self._nodes), self._onward(), branches, tuple(self._joins), tuple(self._faults)
+
+    def _onward(self) -> dict[str, tuple[str, ...]]:
+        """Return the plain edges; where there are no edges of any kind, those of a row."""
+        if self._nodes and not (self._edges or self._branches or self._joins):
+            return {source: (target,) for source, target in pairwise((START, *self._nodes, END))}
+        return {source: tuple(targets) for source, targets in self._edges.items()}
 
 
 def _node(name: str, fn: Any, retry: RetryPolicy | None, timeout: float | None) -> Node:
-    if isinstance(fn, CompiledGraph):
-        return Node(name, SubgraphCall(fn), True, retry, timeout, fn)
+    if isinstance(fn, Embeddable):
+        return Node(name, fn.as_call(), True, retry, timeout, fn)
     return Node(name, read_call(fn, f'Node "{name}"'), is_async_callable(fn), retry, timeout)
 
 
@@ -208,35 +201,9 @@ def _name_of(fn: Any) -> str:
     return name
 
 
-def _names(given: Iterable[str]) -> frozenset[str]:
-    return frozenset([given] if isinstance(given, str) else given)
-
-
 def _path_map(given: Mapping[Any, str] | Sequence[str] | None) -> Mapping[Hashable, str] | None:
     if given is None:
         return None
     if isinstance(given, Mapping):
         return dict(given)
     return {name: name for name in given}
-
-
-def _publishers(given: Publishers | None) -> list[Any]:
-    if given is None:
-        return []
-    if isinstance(given, BasePublisher) or not isinstance(given, Iterable):
-        return [given]
-    return list(cast("Iterable[Any]", given))
-
-
-def _options(**given: Any) -> Options:
-    for name in ("max_concurrency", "max_threads"):
-        value = given[name]
-        if value is not None and (not isinstance(value, int) or value < 1):
-            raise ConfigError(f"{name} has to be a whole number of at least 1, not {value!r}.")
-    keep = given["keep_superseded"]
-    if isinstance(keep, bool) or not isinstance(keep, int) or keep < 0:
-        raise ConfigError(f"keep_superseded has to be a whole number, not {keep!r}.")
-    for name in ("lease_seconds", "stop_grace"):
-        if not isinstance(given[name], int | float) or given[name] <= 0:
-            raise ConfigError(f"{name} has to be above 0 seconds, not {given[name]!r}.")
-    return Options(**given).checked()
