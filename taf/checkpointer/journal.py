@@ -38,7 +38,7 @@ from taf.state.channel import Op
 from taf.state.execution import ExecutionStatus
 from taf.state.facts import Answered, Fact, Stepped, Task, quick_tuple
 from taf.state.interrupts import InterruptRecord, InterruptStatus
-from taf.state.run import Run, evolve, straight
+from taf.state.run import Ahead, Run, arrived, evolve
 from taf.state.schema import StateSchema, Values
 from taf.tuples import NamedTuple
 
@@ -216,7 +216,10 @@ class Ledger:
         self._graph = journal.graph
         self.born, self.run, self._floor, self.unrecorded = warm.born, warm.run, warm.floor, warm.ops
         self._tail_bytes, self._snapshot_bytes = warm.tail_bytes, warm.snapshot_bytes
-        self._saved = warm.run
+        self._ahead: Ahead | None = None
+        self._saved: Run | Ahead = warm.run
+        self.committed = warm.run.sequence
+        """The sequence up to which the store has the thread."""
         self._staged: list[Row] = []
         self._facts: list[Fact] = []
         self.is_told = True
@@ -229,14 +232,15 @@ class Ledger:
         self.is_open = True
         self._failure: BaseException | None = None
 
-    @property
-    def committed(self) -> int:
-        """The sequence up to which the store has the thread."""
-        return self._saved.sequence
+    def catch_up(self) -> Run:
+        """Return the run, also while plain steps are under way: ``run`` stays behind until this is called."""
+        if self._ahead is not None:
+            self.run, self._ahead = arrived(self._ahead), None
+        return self.run
 
     def stage(self, fact: Fact, values: Values | None = None) -> None:
         """Take one more fact. An impossible or unstorable one raises, and is not taken. ``values``: see ``evolve``."""
-        journal, run = self._journal, self.run
+        journal, run = self._journal, self.catch_up()
         after = evolve(journal.schema, run, fact, values)
         kind, body, items = journal.codec.encode(fact)
         at = journal.clock()
@@ -247,26 +251,26 @@ class Ledger:
         self._tail_bytes += len(body)
         self.run = after
 
-    def stage_straight(self, task: Task, ops: Sequence[Op], frontier: tuple[Task, ...], values: Values) -> Run:
-        """Take a step of one node that led along its edges; return the run after it.
+    def stage_straight(self, task: Task, ops: Sequence[Op], ahead: Ahead) -> None:
+        """Take a step of one node that led along its edges, for a run with no details.
 
-        For a run with no details. Its fact is made only when it ``is_told``. Raise as ``stage`` does.
+        Its fact is made only when it ``is_told``. Raise as ``stage`` does.
         """
-        run = self.run
+        run, sequence, step, node, frontier, _ = ahead
         body, items = self._encode_straight(task, ops, frontier)
-        self.run = after = straight(run, task.node, frontier, values)
-        self._staged.append((after.sequence, "stepped", run.run_id, self._clock(), body, items, after.step))
+        self._ahead = ahead
+        self._staged.append((sequence, "stepped", run.run_id, self._clock(), body, items, step))
         self._tail_bytes += len(body)
         if self.is_told:
-            self._facts.append(Stepped(((task.node, task.key, ops),), frontier))
-        return after
+            self._facts.append(Stepped(((node, task.key, ops),), frontier))
 
     def unstage(self) -> None:
         """Forget what is staged and not saved."""
         if self._staged:
+            saved = self._saved
             self._tail_bytes -= sum(len(row[4]) for row in self._staged)
-            self.run, self._staged, self._facts, self._interrupts = self._saved, [], [], ()
-            self._taken = None
+            self.run, self._ahead = saved if isinstance(saved, Run) else arrived(saved), None
+            self._staged, self._facts, self._interrupts, self._taken = [], [], (), None
 
     def take(self, taken: Taken) -> None:
         """Let messages be gone with what is staged."""
@@ -288,7 +292,7 @@ class Ledger:
         except BaseException as error:
             self._failed(error)
             raise
-        self._saved = self.run
+        self._saved, self.committed = self.run, self.run.sequence
         if release:
             self.is_open = False
             self._remember()
@@ -300,11 +304,11 @@ class Ledger:
         """Return what is staged, which is not staged any more."""
         if self._failure is not None:  # say again what went wrong: that the thread was let go of since is no news
             raise self._failure
-        run, interrupts = self.run, self._interrupts
+        run, interrupts = self.catch_up(), self._interrupts
         records = [quick_tuple(Record, row) for row in self._staged]
         self._staged, self._facts, self._interrupts = [], [], ()
         snapshot = self._snapshot() if self._tail_bytes > SNAPSHOT_FLOOR else None
-        key, epoch, head, graph, taken = self.key, self._epoch, self._saved.sequence, self._graph, self._taken
+        key, epoch, head, graph, taken = self.key, self._epoch, self.committed, self._graph, self._taken
         self._taken = None
         return Commit(key, epoch, head, records, run.status, run.run_id, interrupts, snapshot, is_release, graph, taken)
 
@@ -320,11 +324,11 @@ class Ledger:
             return None
         row, self._staged = staged[0], []
         try:
-            signals = self._append_now(self.key, self._epoch, self._saved.sequence, row)
+            signals = self._append_now(self.key, self._epoch, self.committed, row)
         except BaseException as error:
             self._failed(error)
             raise
-        self._saved = self.run
+        self._saved, self.committed = self._ahead or self.run, row[0]
         return signals
 
     def _failed(self, error: BaseException) -> None:

@@ -27,7 +27,7 @@ from taf.state.copying import copy_value
 from taf.state.execution import ExecutionMeta
 from taf.state.facts import Entry, Task
 from taf.state.interrupts import QUESTION_ANSWERS, InterruptKind, InterruptRecord
-from taf.state.run import Run
+from taf.state.run import Ahead, Run, arrived
 from taf.state.superseded import Superseded
 from taf.tuples import NamedTuple
 
@@ -86,6 +86,8 @@ class Context:
     """The task that runs an async node; None for a sync one."""
     refused: AnswerRefused | None = None
     """The answer that did not fit its question after all."""
+    ahead: Ahead | None = None
+    """How far plain steps have led from the run that is ``running``, which stays as it was before them."""
     was_cancelled = has_left = is_abandoned = False
     _recalled: frozenset[int] = frozenset()
     _position = 0
@@ -101,7 +103,12 @@ class Context:
 
     def meta(self) -> ExecutionMeta:
         """Return how the thread stands, as the node sees it."""
-        return replace(self.running.meta(), current_node=self.node)
+        return replace(self.run.meta(), current_node=self.node)
+
+    @property
+    def run(self) -> Run:
+        """The run as it is while the node runs."""
+        return self.running if self.ahead is None else arrived(self.ahead)
 
     # -- who and where -----------------------------------------------------------------------------
 
@@ -123,7 +130,7 @@ class Context:
     @property
     def step(self) -> int:
         """How many steps the pass had made before this one."""
-        return self.running.step
+        return self.run.step
 
     @property
     def config(self) -> dict[str, Any]:

@@ -175,7 +175,10 @@ class Engine(Serving):
     async def _drive(self, ledger: Ledger) -> Run:
         spec, limit = self.runtime.spec, self._limit
         while True:
-            result = await self._went_straight(ledger, limit)
+            try:
+                result = await self._went_straight(ledger, limit)
+            finally:
+                ledger.catch_up()
             if result is None:
                 decision = plan(spec, ledger.run, limit)
                 if type(decision) is not RunNodes:

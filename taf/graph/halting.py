@@ -66,7 +66,7 @@ class Halting:
     def run(self) -> Run:
         """The run as it is committed, or about to be."""
         assert self._ledger is not None
-        return self._ledger.run
+        return self._ledger.catch_up()
 
     @property
     def is_at_rest(self) -> bool:
@@ -183,7 +183,7 @@ class Halting:
             await asyncio.wait([self._detaching])
         else:
             await self._write_stop(ledger)
-        return ledger.run
+        return self.run
 
     async def _stop_after(self, left: BaseException, ledger: Ledger) -> None:
         """Record a stop that came as a cancellation: our own, the loop's end, or from the parent of a subgraph."""
@@ -191,7 +191,7 @@ class Halting:
         self.stop_reason = self.stop_reason or why
         if self._detaching is None and ledger.is_open:
             ledger.unstage()
-        if self._detaching is None and not (ledger.is_open and ledger.run.status is ExecutionStatus.RUNNING):
+        if self._detaching is None and not (ledger.is_open and self.run.status is ExecutionStatus.RUNNING):
             return
         if self._has_cancelled and isinstance(left, asyncio.CancelledError):
             self._take_back_cancels()  # this is it: there is nothing to shake off
@@ -203,7 +203,7 @@ class Halting:
 
     async def _write_stop(self, ledger: Ledger) -> None:
         async with self._writing:  # a task() may be on its way to the record
-            run = ledger.run
+            run = self.run
             if run.status is ExecutionStatus.RUNNING:
                 node = run.frontier[0].node if run.frontier else run.node
                 left, shown = tuple(self.runner.left_behind.outputs), self.partials.kept()

@@ -9,8 +9,8 @@ from taf.graph.command import START
 from taf.graph.context import Context, Host
 from taf.graph.spec import GraphSpec
 from taf.state.execution import ExecutionStatus
-from taf.state.facts import Output, Task, quick_tuple
-from taf.state.run import NOTHING, Run
+from taf.state.facts import Output, Task
+from taf.state.run import NOTHING, Ahead, Run
 from taf.state.schema import Values
 
 
@@ -40,16 +40,16 @@ class Routes:
         )
         return await self.out_of(START, begun, values)
 
-    async def out_of(self, source: str, run: Run, values: Values) -> tuple[Task, ...]:
-        """Return what follows a node. Its routers see the state as the step leaves it."""
+    async def out_of(self, source: str, run: Run, values: Values, ahead: Ahead | None = None) -> tuple[Task, ...]:
+        """Return what follows a node. Its routers see the state as the step leaves it. ``ahead``: see ``Context``."""
         spec = self._spec
         straight = spec.straight.get(source)
         if straight is not None:
             return straight
-        run = quick_tuple(Run, (run[0], values, *run[2:]))
         targets: list[Any] = list(spec.edges.get(source, ()))
         for branch in spec.branches.get(source, ()):
             context = Context(self._host, run, Task(source, source))
+            context.ahead = ahead
             answer = branch.call(spec.schema.view(values, run if source == START else context), context)
             if type(answer) is not str and isawaitable(answer):
                 answer = await answer

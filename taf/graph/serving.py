@@ -74,7 +74,7 @@ class Serving(StraightAhead):
 
     def _emit(self, context: Context, value: Any, key: str | None) -> None:
         run, ledger = self.run, self._ledger
-        if ledger is None or run.status is not ExecutionStatus.RUNNING or context.running.visit != run.visit:
+        if ledger is None or run.status is not ExecutionStatus.RUNNING or context.run.visit != run.visit:
             return  # its step is over
         partial = self.partials.show(context, key, value)
         if self.parent is not None:

@@ -19,7 +19,7 @@ from taf.graph.spec import GraphSpec
 from taf.state.channel import Op
 from taf.state.execution import ExecutionStatus
 from taf.state.facts import Output, Task
-from taf.state.run import NOTHING, Run, Stage
+from taf.state.run import NOTHING, Ahead, Run, Stage
 from taf.state.schema import Values
 from taf.state.view import asked_of
 
@@ -40,8 +40,9 @@ class StraightAhead(Halting, Host):
         if self.has_mail or not _is_plain(run, spec):
             return None
         schema, plain, own = spec.schema, spec.plain, asyncio.current_task()
-        view, wanted, can_ask = schema.view, schema.wanted_by_dict, schema.can_ask
+        view, joined, can_ask = schema.view, schema.joined_plainly, schema.can_ask
         values, frontier, step = run.values, run.frontier, run.step
+        ahead: Ahead | None = None
         while step < limit and len(frontier) == 1 and (way := plain.get(frontier[0].key)) is not None:
             task, (node, onward) = frontier[0], way
             saved = ledger.save_quickly()
@@ -50,8 +51,8 @@ class StraightAhead(Halting, Host):
                 return None
             if self.stop_reason is not None:
                 return NOTHING_LEFT
-            context = Context(self, run, task)
-            context.runner = own
+            before, context = ledger.committed, Context(self, run, task)
+            context.runner, context.ahead = own, ahead
             state = view(values, context)
             try:
                 token = enter(context)
@@ -66,28 +67,29 @@ class StraightAhead(Halting, Host):
                     self.is_in_nodes = False
                 if result.__class__ is not dict or context.asked or context.refused or (can_ask and asked_of(state)):
                     return runner.output(node, context, values, state, result)
-                ops = wanted(result, node.returned)
+                ops, after = joined(values, result, node.returned, before + 1)
             except (LeftToAsk, AnswerRefused, Exception) as left:
                 return runner.came_out(task, left)
-            after = schema.merged_plainly(values, ops, run.sequence + 1)
             is_stopping = self.stop_reason is not None or (parent is not None and parent.stopping)
-            if after is None or is_stopping or ledger.run is not run or self._recording:
+            if after is None or is_stopping or ledger.committed != before or self._recording:
                 return Output(task.key, task.node, tuple(ops))
             try:
-                frontier = await self._led_to(task, ops, run, after) if onward is None else onward
-                run = ledger.stage_straight(task, ops, frontier, after)
+                frontier = await self._led_to(context, ops, after) if onward is None else onward
+                ahead = (run, before + 1, step + 1, task.node, frontier, after)
+                ledger.stage_straight(task, ops, ahead)
             except Exception as error:  # a router's, or what the node returned cannot be stored
                 return StepResult((Output(task.key, task.node, tuple(ops)),), error=error, node=task.node)
             values, step = after, step + 1
             self.partials.clear()
         return None
 
-    async def _led_to(self, task: Task, ops: Sequence[Op], run: Run, values: Values) -> tuple[Task, ...]:
+    async def _led_to(self, context: Context, ops: Sequence[Op], values: Values) -> tuple[Task, ...]:
         """Ask the routers behind a node what is next. A stop cancels them, and keeps what led to them."""
+        task = context.task
         self.runner.left_behind = StepResult((Output(task.key, task.node, tuple(ops)),))
         self.is_in_nodes = True
         try:
-            found = await self.routes.out_of(task.node, run, values)
+            found = await self.routes.out_of(task.node, context.running, values, context.ahead)
         finally:
             self.is_in_nodes = False
         self.runner.left_behind = NOTHING_LEFT

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import StrEnum
 from functools import reduce
-from typing import Any
+from typing import Any, TypeAlias
 
 from taf.errors import InvalidTransitionError
 from taf.state.agent_state import Ask
@@ -176,10 +176,16 @@ def _stepped(schema: StateSchema, run: Run, fact: Stepped, values: Values | None
     )
 
 
-def straight(run: Run, node: str, frontier: tuple[Task, ...], values: Values) -> Run:
-    """Return what ``evolve`` returns for a step of one node that led along its edges, from a run with no details."""
-    thread, _, status, run_id, before, step, _, _, _, _, _, details, edition, begun, past = run
-    now, step, ran = before + 1, step + 1, (node,)  # a tuple that is made with a * is a list first
+Ahead: TypeAlias = tuple[Run, int, int, str, tuple[Task, ...], Values]
+"""A run with no details, and where steps of one node each have led from it, along edges: the sequence, the step, the
+last node, what is next, and the values. A plain tuple: each step of the hot path makes one, and few are looked at."""
+
+
+def arrived(ahead: Ahead) -> Run:
+    """Return what ``evolve`` returns for all of those steps."""
+    run, now, step, node, frontier, values = ahead
+    thread, _, status, run_id, _, _, _, _, _, _, _, details, edition, begun, past = run
+    ran = (node,)  # a tuple that is made with a * is a list first
     row = (thread, values, status, run_id, now, step, node, frontier, now, _LEAVE, ran, details, edition, begun, past)
     after: Run = quick_tuple(Run, row)
     return after

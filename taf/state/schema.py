@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Any, cast
 
 from pydantic import BaseModel, ValidationError
@@ -38,9 +39,11 @@ class StateSchema:
         self.channels: dict[str, Channel] = {
             name: channel_for(validation, name, field) for name, field in model.model_fields.items()
         }
-        self._lists = {name for name, channel in self.channels.items() if channel.is_list}
         self.messages = "context" if "context" in self.channels and "messages" not in self.channels else "messages"
         self._is_validated_whole = validation.needs_whole
+        is_set = {name: c.checked for name, c in self.channels.items() if c.wants == "set" and not c.is_list}
+        self._set_alone: dict[str, Callable[[Any], Any]] = {} if validation.needs_whole else is_set
+        """The fields that an update sets, whatever the others hold, each with what checks it."""
         self._defaults = [(n, _maker(field)) for n, field in model.model_fields.items() if not field.is_required()]
         self._look_back = any(field.default_factory_takes_validated_data for field in model.model_fields.values())
         self._validated_defaults = {name for name, _ in self._defaults if self._is_default_validated(name)}
@@ -221,20 +224,35 @@ class StateSchema:
             changes[-1] = [*changes[-1], *corrections]
         return changes, after
 
-    def merged_plainly(self, values: Values, wanted: Sequence[Op], origin: int) -> Values | None:
-        """Do what ``merge`` does for one node's wishes, or return None when they have to be joined or judged first."""
-        if self._is_validated_whole:
-            return None
-        after = {**values}
-        for op in wanted:
-            kind, name, value = op
-            if kind == "join":
-                return None
-            if kind == "set" and name not in self._lists:
-                after[name] = value
-            else:
-                self._apply(after, (op,), origin)
-        return after
+    def joined_plainly(
+        self, values: Values, update: dict[str, Any], who: str, origin: int
+    ) -> tuple[list[Op], Values | None]:
+        """Do what ``wanted`` and ``merge`` do for a dict of one node alone.
+
+        The values are None where its changes have to be joined or judged first.
+        """
+        known, after = self._set_alone, {**values}
+        ops: list[Op] = []
+        for name, value in update.items():
+            check = known.get(name)
+            if check is None:
+                return self._joined_alone(after, ops, update, who, origin)
+            try:
+                checked = after[name] = check(value)
+            except Exception as wrong:
+                raise _unfit(self.channels[name], wrong, who, InvalidUpdateError) from wrong
+            ops.append(("set", name, checked))
+        return ops, after
+
+    def _joined_alone(
+        self, after: dict[str, Any], begun: list[Op], update: dict[str, Any], who: str, origin: int
+    ) -> tuple[list[Op], Values | None]:
+        """Do the same where some fields are not just set, from behind those that have been."""
+        ops = self.wanted_by_dict(dict(islice(update.items(), len(begun), None)), who)
+        if self._is_validated_whole or any(kind == "join" for kind, _, _ in ops):
+            return [*begun, *ops], None
+        self._apply(after, ops, origin)
+        return [*begun, *ops], after
 
     def _joined(self, after: dict[str, Any], wanted: Sequence[Op], who: str, origin: int | None) -> list[Op]:
         """Return the changes that one node's wishes come to, and apply them."""
