@@ -320,9 +320,9 @@ class Ledger:
         staged = self._staged
         if len(staged) != 1 or self._facts or self._tail_bytes > SNAPSHOT_FLOOR:
             return None
-        if not self._is_quick or self._taken is not None or self._failure is not None:
+        if not self._is_quick or self._taken is not None:
             return None
-        row, self._staged = staged[0], []
+        row = staged.pop()
         try:
             signals = self._append_now(self.key, self._epoch, self.committed, row)
         except BaseException as error:
@@ -332,7 +332,7 @@ class Ledger:
         return signals
 
     def _failed(self, error: BaseException) -> None:
-        self._failure = error
+        self._failure, self._is_quick = error, False  # what comes next hears of it
         self.abandon()
 
     def _snapshot(self) -> Snapshot | None:

@@ -152,7 +152,9 @@ class InMemoryCheckpointer(BaseCheckpointer):
         """See ``BaseCheckpointer.append_now``: nobody waits for memory."""
         self._lock.acquire()  # half the cost of a with block, and every step comes here
         try:
-            thread = self._owned(key, epoch, expected)
+            thread = self._threads.get(key)
+            if thread is None or thread.epoch != epoch or thread.head != expected or not thread.is_owned:
+                raise StaleOwnerError(key.thread, epoch)
             thread.records.append(row)
             thread.head, _, run_id, thread.updated, _, _, _ = row
             signals = thread.heard(run_id) if thread.signals else ()

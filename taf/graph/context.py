@@ -80,12 +80,8 @@ LANE = 1 << 20
 class Context:
     """A node's own view of its run: who it is, and what it may ask for."""
 
-    asked: tuple[InterruptRecord, ...] = ()
-    """The records of the questions that the node asked this time."""
     runner: asyncio.Task[Any] | None = None
     """The task that runs an async node; None for a sync one."""
-    refused: AnswerRefused | None = None
-    """The answer that did not fit its question after all."""
     ahead: Ahead | None = None
     """How far plain steps have led from the run that is ``running``, which stays as it was before them."""
     was_cancelled = has_left = is_abandoned = False
@@ -95,6 +91,10 @@ class Context:
 
     def __init__(self, host: Host, run: Run, task: Task, attempt: int = 1) -> None:
         self._host, self.running, self.task, self.attempt = host, run, task, attempt
+        self.asked: tuple[InterruptRecord, ...] = ()
+        """The records of the questions that the node asked this time."""
+        self.refused: AnswerRefused | None = None
+        """The answer that did not fit its question after all."""
 
     @property
     def memo(self) -> Mapping[int, Entry]:

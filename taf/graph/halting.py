@@ -48,7 +48,10 @@ class Halting:
     _ledger: Ledger | None = None
 
     def __init__(self) -> None:
-        self.stop_reason = None  # of the instance, where it is found at once: every step looks at it
+        # Of the instance, where they are found at once: every step looks at them.
+        self.stop_reason = None
+        self._recording: frozenset[asyncio.Task[None]] = frozenset()
+        """Results of ``task()`` that are on their way to the record."""
         self.partials = Partials()
 
     @cached_property

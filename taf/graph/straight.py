@@ -19,7 +19,7 @@ from taf.graph.spec import GraphSpec
 from taf.state.channel import Op
 from taf.state.execution import ExecutionStatus
 from taf.state.facts import Output, Task
-from taf.state.run import NOTHING, Ahead, Run, Stage
+from taf.state.run import NOTHING, Run, Stage
 from taf.state.schema import Values
 from taf.state.view import asked_of
 
@@ -28,8 +28,6 @@ class StraightAhead(Halting, Host):
     """The part of an engine that takes steps of one async node that leads along its edges and routers."""
 
     routes: Routes
-    _recording: frozenset[asyncio.Task[None]] = frozenset()
-    """Results of ``task()`` that are on their way to the record."""
 
     async def _went_straight(self, ledger: Ledger, limit: int) -> StepResult | Output | None:
         """Take plain steps while they follow each other, up to ``limit`` of the pass, and commit each of them.
@@ -42,7 +40,7 @@ class StraightAhead(Halting, Host):
         schema, plain, own = spec.schema, spec.plain, asyncio.current_task()
         view, joined, can_ask = schema.view, schema.joined_plainly, schema.can_ask
         values, frontier, step = run.values, run.frontier, run.step
-        ahead: Ahead | None = None
+        partials, ahead = self.partials, None
         while step < limit and len(frontier) == 1 and (way := plain.get(frontier[0].key)) is not None:
             task, (node, onward) = frontier[0], way
             saved = ledger.save_quickly()
@@ -80,7 +78,7 @@ class StraightAhead(Halting, Host):
             except Exception as error:  # a router's, or what the node returned cannot be stored
                 return StepResult((Output(task.key, task.node, tuple(ops)),), error=error, node=task.node)
             values, step = after, step + 1
-            self.partials.clear()
+            partials.clear()
         return None
 
     async def _led_to(self, context: Context, ops: Sequence[Op], values: Values) -> tuple[Task, ...]:
