@@ -126,9 +126,10 @@ class ActiveRun:
 
     async def has_landed_within(self, seconds: float) -> bool:
         """Wait for the end of the run, from any loop; say whether it came in time."""
-        landing = self.landing()
-        await asyncio.wait([landing], timeout=seconds)
-        return landing.done() or not landing.cancel()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self.landing()
+        return self._has_landed
 
     def landing(self) -> asyncio.Future[None]:
         """Return a future of the running loop, whichever it is, that is done when the run is."""
@@ -182,12 +183,11 @@ class ActiveRun:
 
     def request_stop(self, reason: str, *, withdraws: bool = False) -> None:
         """Stop the run, from any loop or thread. See ``break_off``."""
-        stop = partial(self.break_off, reason, withdraws=withdraws)
         if running_loop() is self.loop:
-            stop()
+            self.break_off(reason, withdraws=withdraws)
             return
         with contextlib.suppress(RuntimeError):  # the loop is closed, and the run with it
-            self.loop.call_soon_threadsafe(stop)
+            self.loop.call_soon_threadsafe(partial(self.break_off, reason, withdraws=withdraws))
 
 
 PATIENCE_SECONDS = 10.0

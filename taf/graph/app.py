@@ -12,7 +12,7 @@ from taf.errors import AppClosedError, ConfigError, UnknownThreadError
 from taf.events import Event
 from taf.graph import history, queue, updating
 from taf.graph.active import ActiveRun, end_all
-from taf.graph.config import RunConfig, read_config
+from taf.graph.config import RunConfig, read_config, read_thread
 from taf.graph.ending import ended
 from taf.graph.intake import NO_ANSWER, Answer, Call, Invoke, WhilePaused
 from taf.graph.listing import read_listing
@@ -134,7 +134,7 @@ class AsyncGraph:
         The run may be anywhere, also in the queue. For one that never came to its first record, that is how the thread
         stands. Raise ``UnknownThreadError``.
         """
-        thread_id = self._named(config).thread_id
+        thread_id = self._thread(config)
         own = [one for one in self._flying if one.config.thread_id == thread_id]
         for active in own:
             if active.is_lost:
@@ -153,7 +153,7 @@ class AsyncGraph:
 
         The answer says how the thread stands then, whatever that is: no status of a thread is an error here.
         """
-        thread_id = self._named(config).thread_id
+        thread_id = self._thread(config)
         return await stop(self.runtime, tell(self._active.get(thread_id), reason), thread_id, reason)
 
     def launch(
@@ -206,9 +206,12 @@ class AsyncGraph:
                 self._active[active.config.thread_id] = active
 
     def _named(self, config: Config) -> RunConfig:
-        """Read the config of a call about a thread that has to be there."""
         self._require_open()
         return read_config(config, needs_thread=True)
+
+    def _thread(self, config: Config) -> str:
+        self._require_open()
+        return read_thread(config)
 
     def _require_open(self) -> None:
         if self._is_closed:
@@ -228,18 +231,18 @@ class AsyncGraph:
 
     async def aqueue(self, config: Config) -> tuple[Queued, ...]:
         """Return the messages that wait on a thread, in the order of their turns."""
-        return await queue.waiting(self.runtime.journal, self._named(config).thread_id)
+        return await queue.waiting(self.runtime.journal, self._thread(config))
 
     async def aedit_queued(self, config: Config, run_id: str, input: Any) -> bool:
         """Put other input in the place of a message that waits. Return False when it does not any more.
 
         Only what was submitted by ``enqueue`` can be changed. Raise ``InvalidInputError``.
         """
-        return await queue.edit(self.runtime.journal, self._named(config).thread_id, run_id, input)
+        return await queue.edit(self.runtime.journal, self._thread(config), run_id, input)
 
     async def aclear_queue(self, config: Config, run_id: str | None = None) -> tuple[Queued, ...]:
         """Take messages that wait by ``enqueue`` out of the queue: one, or all. Return those that were taken out."""
-        return await queue.clear(self.runtime.journal, self._named(config).thread_id, run_id)
+        return await queue.clear(self.runtime.journal, self._thread(config), run_id)
 
     # -- looking -----------------------------------------------------------------------------------
 
@@ -262,16 +265,15 @@ class AsyncGraph:
 
         A reader that follows is ended by the end of the app. Partials are not on record, so they are not among these.
         """
-        thread_id = self._named(config).thread_id
+        thread_id = self._thread(config)
         goes_on = (lambda: not self._is_closed) if follow else None
-        found = history.events_after(self.runtime, thread_id, after, run_id, goes_on)
-        async with contextlib.aclosing(found) as events:
+        async with contextlib.aclosing(history.events_after(self.runtime, thread_id, after, run_id, goes_on)) as events:
             async for event in events:
                 yield event
 
     async def ainterrupts(self, config: Config) -> list[InterruptRecord]:
         """Return all interrupts of a thread, newest first, whatever became of them."""
-        return await self.runtime.journal.interrupts(self._named(config).thread_id)
+        return await self.runtime.journal.interrupts(self._thread(config))
 
     async def athreads(
         self,
@@ -317,10 +319,10 @@ class AsyncGraph:
 
     async def adelete_thread(self, config: Config) -> bool:
         """Remove a thread that rests. Return False when there is none."""
-        thread_id = self._named(config).thread_id
-        self.runtime.journal.forget(thread_id)
-        is_gone = await self.checkpointer.delete(self.runtime.journal.key(thread_id))
-        await delete_inner(self.runtime.journal, thread_id)
+        thread_id, journal = self._thread(config), self.runtime.journal
+        journal.forget(thread_id)
+        is_gone = await journal.store.delete(journal.key(thread_id))
+        await delete_inner(journal, thread_id)
         return is_gone
 
     async def aprune(
@@ -347,7 +349,7 @@ class AsyncGraph:
             return await pruning.many(after, limit)
         if delete:
             raise ConfigError("delete=True is for a pass over many threads: delete_thread() removes one.")
-        return await pruning.one(self._named(config).thread_id)
+        return await pruning.one(self._thread(config))
 
     async def arecover(self, *, concurrency: int = 4, config: ConfigOf | None = None) -> Recovered:
         """Continue runs of this graph whose owners died, and messages that nobody takes up; wait until all rest.

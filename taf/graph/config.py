@@ -68,18 +68,31 @@ def read_config(config: Mapping[str, Any] | None, *, needs_thread: bool = False)
 
     A missing ``thread_id`` is made up, unless the call is about a thread that has to be there.
     """
-    given: Any = {} if config is None else config
-    if not isinstance(given, Mapping):
-        raise ConfigError(f'The config has to be a dict such as {{"thread_id": "t1"}}, not {given!r}.')
-    known = cast("Mapping[str, Any]", given)
-    thread_id = _name(known, "thread_id")
-    if thread_id is None and needs_thread:
-        raise ConfigError('This call needs config["thread_id"].')
+    known = _known({} if config is None else config)
+    thread_id = _named(known) if needs_thread else _name(known, "thread_id") or new_id()
     return RunConfig(
-        thread_id or new_id(),
+        thread_id,
         _name(known, "run_id") or new_id(),
         _limit(known),
         _name(known, "user_id"),
         _name(known, "checkpoint_id"),
         {key: value for key, value in known.items() if key not in _KNOWN},
     )
+
+
+def read_thread(config: Mapping[str, Any]) -> str:
+    """Return the thread that a call is about, which has to be there. Raise ``ConfigError``."""
+    return _named(_known(config))
+
+
+def _known(given: Any) -> Mapping[str, Any]:
+    if type(given) is not dict and not isinstance(given, Mapping):
+        raise ConfigError(f'The config has to be a dict such as {{"thread_id": "t1"}}, not {given!r}.')
+    return cast("Mapping[str, Any]", given)
+
+
+def _named(config: Mapping[str, Any]) -> str:
+    thread_id = _name(config, "thread_id")
+    if thread_id is None:
+        raise ConfigError('This call needs config["thread_id"].')
+    return thread_id

@@ -124,6 +124,8 @@ class Engine(Serving):
     def _let_go(self) -> None:
         """Drop what refers back to this: a run that is over must not wait for the garbage collector."""
         self._on_detached = None
+        if self._patience is not None:
+            self._patience.cancel()
         self.runner.end()
         self.routes.end()
 

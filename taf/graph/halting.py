@@ -46,6 +46,8 @@ class Halting:
     _has_cancelled = False
     _detaching: asyncio.Task[None] | None = None
     _ledger: Ledger | None = None
+    _patience: asyncio.TimerHandle | None = None
+    """What ends the wait for nodes that are told to leave."""
 
     def __init__(self) -> None:
         # Of the instance, where they are found at once: every step looks at them.
@@ -134,7 +136,10 @@ class Halting:
         if self.is_in_nodes and self.task is not None:
             self._has_cancelled = True
             self.task.cancel()
-        self.loop.call_later(self.runtime.options.stop_grace, self._lose_patience)
+        self._be_patient()
+
+    def _be_patient(self) -> None:
+        self._patience = self.loop.call_later(self.runtime.options.stop_grace, self._lose_patience)
 
     def _lose_patience(self) -> None:
         if self.is_at_rest or self.task is None or self.task.done():
@@ -142,7 +147,7 @@ class Halting:
         if self.is_in_nodes and self._ledger is not None:
             self.detach(self.stop_reason or "stopped")
         else:
-            self.loop.call_later(self.runtime.options.stop_grace, self._lose_patience)
+            self._be_patient()
 
     def detach(self, reason: str) -> asyncio.Task[None]:
         """Give up waiting for the nodes; return the task that ends the run without them."""

@@ -271,7 +271,7 @@ class Intake:
     # -- one answer --------------------------------------------------------------------------------
 
     def _read(self, run: Run, record: InterruptRecord, answer: Any) -> HumanDecision:
-        if isinstance(answer, Approve | Reject | Edit | Respond):
+        if isinstance(answer, HumanDecision):
             return answer
         if record.is_question:
             if answer is NO_ANSWER:
@@ -356,7 +356,9 @@ class Intake:
 
 def is_empty(given: Any) -> bool:
     """True for input that says nothing: None or ``{}``."""
-    return given is None or (isinstance(given, Mapping) and not given)
+    if given is None or type(given) is dict:
+        return not given
+    return isinstance(given, Mapping) and not given
 
 
 def _stored(decision: HumanDecision) -> list[Any]:

@@ -46,6 +46,9 @@ class StepResult(NamedTuple):
 
 NOTHING_LEFT = StepResult()
 
+CALLED_OUT = (asyncio.CancelledError, Pause, AnswerRefused)
+"""What a node is left by that is no error of its own."""
+
 
 class Returned(NamedTuple):
     """What a subgraph returns: values of fields, as they are at its end.
@@ -169,7 +172,7 @@ class Runner:
         if isinstance(left, InterruptRejectedError):
             context.asked, context.refused = (), None  # whatever else it asked, the node is done
             return Command(goto=left.goto or END)
-        if not isinstance(left, asyncio.CancelledError | Pause | AnswerRefused):
+        if not isinstance(left, CALLED_OUT):
             raise left
         runner = context.runner
         if isinstance(left, asyncio.CancelledError) and (runner is None or runner.cancelling()):
@@ -249,7 +252,7 @@ def unwrapped(left: BaseException) -> BaseException:
     if not isinstance(left, BaseExceptionGroup):
         return left
     group = cast("BaseExceptionGroup[BaseException]", left)
-    pauses, errors = group.split((Pause, AnswerRefused, asyncio.CancelledError))
+    pauses, errors = group.split(CALLED_OUT)
     if errors is None:
         return Pause()
     if errors.split(InterruptRejectedError)[1] is not None:

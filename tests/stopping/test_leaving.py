@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -35,6 +36,20 @@ async def test_a_caller_that_is_cancelled_stops_the_run(store: BaseCheckpointer)
         assert slow.left.is_set()
         slow.let_go.set()
         assert (await app.ainvoke(None, CONFIG)).state.done == ["first", "slow", "last"]
+
+
+async def test_a_stopped_run_is_kept_by_no_timer(store: BaseCheckpointer) -> None:
+    """Its nodes have a minute to leave, but they did at once."""
+    slow = Slow()
+    async with asyncio.timeout(10), chain(store, ("node", slow.in_loop), stop_grace=60) as app:
+        running = asyncio.create_task(app.ainvoke({}, CONFIG))
+        await slow.until_entered()
+        engine = weakref.ref(app._active["t"].engine)
+        await app.astop(CONFIG)
+        assert (await running).status is ExecutionStatus.STOPPED
+        del running
+        gc.collect()
+        assert engine() is None
 
 
 async def test_a_run_whose_caller_was_cancelled_is_found_until_it_is_over(store: BaseCheckpointer) -> None:
