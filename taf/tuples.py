@@ -1,11 +1,13 @@
 """``typing.NamedTuple`` for classes that are made at each import: it takes their annotations as they are written.
 
-The one of ``typing`` compiles and checks every annotation of every class, which is most of what such a class costs.
+The one of ``typing`` compiles and checks every annotation of every class, which is most of what such a class costs; and
+its ``_replace`` looks for every field among the changes, instead of the other way around.
 """
 
 from __future__ import annotations
 
 from collections import namedtuple
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 __all__ = ["NamedTuple"]
@@ -23,9 +25,23 @@ else:
             fields = body.get("__annotations__", {})
             defaults = [body.pop(field) for field in fields if field in body]
             made = namedtuple(name, fields, defaults=defaults, module=body["__module__"])
-            for key, value in body.items():
+            for key, value in {**body, "_replace": replacing(fields)}.items():
                 setattr(made, key, value)
             return made
+
+    def replacing(fields: Iterable[str]) -> Callable[..., Any]:
+        """Return the ``_replace`` of a named tuple with these fields."""
+        places = {name: place for place, name in enumerate(fields)}
+
+        def _replace(self: Any, /, **changes: Any) -> Any:
+            row = [*self]
+            for name, value in changes.items():
+                if name not in places:
+                    raise ValueError(f"Got unexpected field names: {[n for n in changes if n not in places]!r}")
+                row[places[name]] = value
+            return tuple.__new__(self.__class__, row)
+
+        return _replace
 
     class NamedTuple(metaclass=Unchecked):
         """What is derived from: it is no base of what is made."""

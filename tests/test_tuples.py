@@ -6,6 +6,8 @@ import copy
 import pickle
 import typing
 
+import pytest
+
 from taf.tuples import NamedTuple
 
 
@@ -38,6 +40,13 @@ def test_it_is_a_tuple_with_names_and_defaults() -> None:
     assert Point.__bases__ == Twin.__bases__ == (tuple,)
     assert repr(Point(1)) == "Point(x=1, y=None)"
     assert Empty() == ()
+
+
+def test_a_replacement_of_what_is_no_field_is_refused() -> None:
+    for point in (Point(1), Twin(1)):
+        with pytest.raises((ValueError, TypeError), match=r"Got unexpected field names: \['z'\]"):
+            point._replace(**{"x": 2, "z": 3})
+    assert Point(1, 2)._replace() == (1, 2)
 
 
 def test_it_keeps_what_the_class_says() -> None:
