@@ -210,7 +210,8 @@ class Halting:
                 raise
 
     async def _write_stop(self, ledger: Ledger) -> None:
-        async with self._writing:  # a task() may be on its way to the record
+        # A task() may be on its way to the record. None comes after a stop.
+        async with self._writing if self._recording else contextlib.nullcontext():
             run = self.run
             if run.status is ExecutionStatus.RUNNING:
                 node = run.frontier[0].node if run.frontier else run.node
