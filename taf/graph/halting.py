@@ -136,10 +136,11 @@ class Halting:
         if self.is_in_nodes and self.task is not None:
             self._has_cancelled = True
             self.task.cancel()
-        self._be_patient()
+        self.loop.call_soon(self._be_patient)  # most have left by then
 
     def _be_patient(self) -> None:
-        self._patience = self.loop.call_later(self.runtime.options.stop_grace, self._lose_patience)
+        if not self.is_at_rest:
+            self._patience = self.loop.call_later(self.runtime.options.stop_grace, self._lose_patience)
 
     def _lose_patience(self) -> None:
         if self.is_at_rest or self.task is None or self.task.done():
