@@ -364,9 +364,8 @@ class AsyncGraph:
 
     def give_up_lost(self) -> None:
         """Free the threads of runs whose event loops were closed: they will never go on."""
-        for active in list(self._flying):
-            if active.is_lost:
-                active.give_up()
+        for lost in [active for active in self._flying if active.is_lost]:
+            lost.give_up()
 
     # -- drawing -----------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from inspect import isawaitable
 from typing import Any
 
@@ -40,18 +41,31 @@ class Routes:
         )
         return await self.out_of(START, begun, values)
 
-    async def out_of(self, source: str, run: Run, values: Values, ahead: Ahead | None = None) -> tuple[Task, ...]:
-        """Return what follows a node. Its routers see the state as the step leaves it. ``ahead``: see ``Context``."""
+    async def out_of(
+        self,
+        source: str,
+        run: Run,
+        values: Values,
+        ahead: Ahead | None = None,
+        waits: Callable[[], None] | None = None,
+    ) -> tuple[Task, ...]:
+        """Return what follows a node. Its routers see the state as the step leaves it.
+
+        ``ahead``: see ``Context``. ``waits`` is called when a router has to be waited for.
+        """
         spec = self._spec
         straight = spec.straight.get(source)
         if straight is not None:
             return straight
+        task = spec.alone[source][0] if source in spec.alone else Task(source, source)
         targets: list[Any] = list(spec.edges.get(source, ()))
         for branch in spec.branches.get(source, ()):
-            context = Context(self._host, run, Task(source, source))
+            context = Context(self._host, run, task)
             context.ahead = ahead
             answer = branch.call(spec.schema.view(values, run if source == START else context), context)
             if type(answer) is not str and isawaitable(answer):
+                if waits is not None:
+                    waits()
                 answer = await answer
             targets += branch.targets(answer)
         if len(targets) == 1 and type(targets[0]) is str and targets[0] in spec.alone:

@@ -84,10 +84,13 @@ class StraightAhead(Halting, Host):
     async def _led_to(self, context: Context, ops: Sequence[Op], values: Values) -> tuple[Task, ...]:
         """Ask the routers behind a node what is next. A stop cancels them, and keeps what led to them."""
         task = context.task
-        self.runner.left_behind = StepResult((Output(task.key, task.node, tuple(ops)),))
-        self.is_in_nodes = True
+
+        def wait() -> None:
+            self.runner.left_behind = StepResult((Output(task.key, task.node, tuple(ops)),))
+            self.is_in_nodes = True
+
         try:
-            found = await self.routes.out_of(task.node, context.running, values, context.ahead)
+            found = await self.routes.out_of(task.node, context.running, values, context.ahead, wait)
         finally:
             self.is_in_nodes = False
         self.runner.left_behind = NOTHING_LEFT
