@@ -211,19 +211,19 @@ class Halting:
                 raise
 
     async def _write_stop(self, ledger: Ledger) -> None:
-        # A task() may be on its way to the record. None comes after a stop.
-        async with self._writing if self._recording else contextlib.nullcontext():
-            run = self.run
-            if run.status is ExecutionStatus.RUNNING:
-                node = run.frontier[0].node if run.frontier else run.node
-                left, shown = tuple(self.runner.left_behind.outputs), self.partials.kept()
-                reason, unwinding = self.stop_reason or "stopped", self.unwinding()
-                stopped = Stopped(self.config.run_id, reason, node, left, shown, unwinding, self.superseded_by)
-                try:
-                    ledger.stage(stopped)
-                except TafError:  # what a node returned cannot be stored: it will run again
-                    ledger.stage(stopped._replace(finished=()))
-            await self._save(ledger, release=True)
+        if self._recording:  # results of task(): none comes after a stop
+            await asyncio.wait(self._recording)
+        run = self.run
+        if run.status is ExecutionStatus.RUNNING:
+            node = run.frontier[0].node if run.frontier else run.node
+            left, shown = tuple(self.runner.left_behind.outputs), self.partials.kept()
+            reason, unwinding = self.stop_reason or "stopped", self.unwinding()
+            stopped = Stopped(self.config.run_id, reason, node, left, shown, unwinding, self.superseded_by)
+            try:
+                ledger.stage(stopped)
+            except TafError:  # what a node returned cannot be stored: it will run again
+                ledger.stage(stopped._replace(finished=()))
+        await self._save(ledger, release=True)
 
     async def _shake_off_cancel(self) -> None:
         """Let a cancellation of our own that has not been delivered yet hit here, where nothing is under way."""

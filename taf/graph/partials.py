@@ -25,7 +25,7 @@ class Partials(list[tuple[str, Partial]]):
 
     def kept(self) -> tuple[Partial, ...]:
         """Return them as they are to be stored."""
-        return tuple(partial for _, partial in self)
+        return tuple([partial for _, partial in self])
 
 
 def event_of(partial: Partial, run: Run, committed: int, at: datetime) -> Event:

@@ -293,20 +293,11 @@ def _resumed(schema: StateSchema, run: Run, fact: Resumed) -> Run:
 
 
 def _stopped(schema: StateSchema, run: Run, fact: Stopped) -> Run:
-    details = run.details
-    finished = {**details.finished, **{output.key: output for output in fact.finished}}
-    return run._replace(
-        status=advance(run.status, Move.STOP),
-        sequence=run.sequence + 1,
-        details=details._replace(
-            interrupts=(),
-            finished=finished,
-            partials=fact.partials,
-            node=None,
-            reason=fact.reason,
-            superseded_by=fact.superseded_by,
-        ),
-    )
+    _, finished, memo, carried, asks, settled, passed, joins, reached, _, _, _, error, _ = run.details
+    finished = {**finished, **{output.key: output for output in fact.finished}}
+    kept = (finished, memo, carried, asks, settled, passed, joins, reached)
+    details = Details((), *kept, fact.partials, None, fact.reason, error, fact.superseded_by)
+    return run._replace(status=advance(run.status, Move.STOP), sequence=run.sequence + 1, details=details)
 
 
 def _completed(schema: StateSchema, run: Run, fact: Completed) -> Run:
