@@ -258,7 +258,7 @@ class Ledger:
         """
         run, sequence, step, node, frontier, _ = ahead
         body, items = self._encode_straight(task, ops, frontier)
-        self._ahead = ahead
+        self.run, self._ahead = run, ahead
         self._staged.append((sequence, "stepped", run.run_id, self._clock(), body, items, step))
         self._tail_bytes += len(body)
         if self.is_told:

@@ -21,6 +21,9 @@ from taf.state.execution import ExecutionStatus
 from taf.state.facts import Stopped
 from taf.state.run import Run
 
+NONE_RECORDED: frozenset[asyncio.Task[None]] = frozenset()
+"""The same one for all: Python makes each empty one anew."""
+
 
 class Halting:
     """The half of an engine that stops. ``is_in_nodes`` is True while users' code runs: that alone is cancelled.
@@ -52,7 +55,7 @@ class Halting:
     def __init__(self) -> None:
         # Of the instance, where they are found at once: every step looks at them.
         self.stop_reason = None
-        self._recording: frozenset[asyncio.Task[None]] = frozenset()
+        self._recording = NONE_RECORDED
         """Results of ``task()`` that are on their way to the record."""
         self.partials = Partials()
 

@@ -19,7 +19,7 @@ from taf.graph.spec import GraphSpec
 from taf.state.channel import Op
 from taf.state.execution import ExecutionStatus
 from taf.state.facts import Output, Task
-from taf.state.run import NOTHING, Run, Stage
+from taf.state.run import NOTHING, Run, Stage, without_values
 from taf.state.schema import Values
 from taf.state.view import asked_of
 
@@ -40,6 +40,7 @@ class StraightAhead(Halting, Host):
         schema, plain, own = spec.schema, spec.plain, asyncio.current_task()
         view, joined, can_ask = schema.view, schema.joined_plainly, schema.can_ask
         values, frontier, step = run.values, run.frontier, run.step
+        run = without_values(run)
         partials, ahead = self.partials, None
         while step < limit and len(frontier) == 1 and (way := plain.get(frontier[0].key)) is not None:
             task, (node, onward) = frontier[0], way

@@ -71,6 +71,7 @@ class Details(NamedTuple):
 
 
 NOTHING = Details()
+_NO_VALUES: Values = {}
 UNKNOWN_EDITION = Edition()
 
 
@@ -179,6 +180,12 @@ def _stepped(schema: StateSchema, run: Run, fact: Stepped, values: Values | None
 Ahead: TypeAlias = tuple[Run, int, int, str, tuple[Task, ...], Values]
 """A run with no details, and where steps of one node each have led from it, along edges: the sequence, the step, the
 last node, what is next, and the values. A plain tuple: each step of the hot path makes one, and few are looked at."""
+
+
+def without_values(run: Run) -> Run:
+    """Return the run as what steps lead on from: it keeps no values alive that are past."""
+    bare: Run = quick_tuple(Run, (run[0], _NO_VALUES, *run[2:]))
+    return bare
 
 
 def arrived(ahead: Ahead) -> Run:
