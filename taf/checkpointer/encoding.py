@@ -136,8 +136,13 @@ class FactCodec(ChangeCodec):
                 return self.encode(Stepped(((task.node, task.key, ops),), frontier))[1:]
             head, tail = self._put_around(task, frontier)
         items: Items = []
+        plain, changes = self._plain, ops
+        for kind, name, value in ops:
+            if kind != "set" or type(value) not in plain.get(name, ()):
+                changes = self._apart(ops, items, 0)
+                break
         try:
-            body = head + to_json(self._ops(ops, items)) + tail
+            body = head + to_json(changes) + tail
         except PydanticSerializationError:
             body = None
         if body is None or len(body) > SHORT:  # with bounds to keep, as a whole
@@ -209,6 +214,9 @@ class FactCodec(ChangeCodec):
                 break
         else:
             return ops  # JSON takes them as they are
+        return self._apart(ops, items, slot)
+
+    def _apart(self, ops: Sequence[Op], items: Items, slot: int) -> list[Any]:
         channels = self.schema.channels
         body: list[Any] = []
         for op in ops:
