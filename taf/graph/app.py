@@ -364,7 +364,7 @@ class AsyncGraph:
 
     def give_up_lost(self) -> None:
         """Free the threads of runs whose event loops were closed: they will never go on."""
-        for lost in [active for active in self._flying if active.is_lost]:
+        for lost in [active for active in list(self._flying) if active.is_lost]:
             lost.give_up()
 
     # -- drawing -----------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from taf import (
     END,
     AgentState,
     Command,
+    Context,
     Event,
     InMemoryCheckpointer,
     Send,
@@ -225,3 +226,32 @@ async def test_a_row_takes_the_hot_path_told_or_not(monkeypatch: pytest.MonkeyPa
     assert went == [3]
     [event async for event in app.astream({"count": 0}, {"thread_id": "u"})]
     assert went == [3, 3]
+
+
+async def test_each_node_of_a_row_knows_its_own_step_and_goes_on_knowing_it() -> None:
+    known: list[tuple[Context, int]] = []
+
+    async def keep(state: State, ctx: Context) -> dict[str, Any]:
+        known.append((ctx, ctx.step))
+        return {"count": state.count + 1}
+
+    await row(keep, keep, keep).compile().ainvoke({}, CONFIG)
+
+    assert [step for _, step in known] == [ctx.step for ctx, _ in known] == [0, 1, 2]
+    assert [ctx.run.values.get("count") for ctx, _ in known[1:]] == [1, 2]
+
+
+async def test_a_run_that_is_looked_at_on_its_way_goes_on_as_if_it_were_not() -> None:
+    seen: list[tuple[int, int, Any]] = []
+
+    async def look(state: State) -> dict[str, Any]:
+        run = app._active["t"].engine.run
+        seen.append((run.sequence, run.step, run.values.get("count")))
+        return {"count": state.count + 1}
+
+    app = row(up, look, up, look).compile()
+    result = await app.ainvoke({}, CONFIG)
+
+    assert seen == [(2, 1, 1), (4, 3, 3)]
+    assert (result.step, result.state.count) == (4, 4)
+    assert [one.state.count for one in await app.aget_history(CONFIG)] == [4, 4, 3, 2, 1, 0]
