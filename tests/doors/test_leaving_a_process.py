@@ -79,8 +79,15 @@ def test_an_interrupt_of_an_async_program_stops_the_run(tmp_path: Path, node: st
     process = python(
         f"""
 app = StateGraph().add_node("slow", {node}).compile(store)
+
+async def main():
+    # Any handler has asyncio woken by signals. Without one, it notices a SIGINT that comes just before it falls asleep
+    # when it wakes for something else: here, never.
+    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, print)
+    await app.ainvoke({{}}, config)
+
 try:
-    asyncio.run(app.ainvoke({{}}, config))
+    asyncio.run(main())
 except KeyboardInterrupt:
     print(asyncio.run(app.aget_state(config)).status)
 """,
