@@ -99,7 +99,10 @@ class StraightAhead(Halting, Host):
 
 
 def _is_plain(run: Run, spec: GraphSpec) -> bool:
-    """True for a run that waits for nobody and may leave the node where it is."""
+    """True for a run that waits for nobody, may leave the node where it is, and has one plain node next."""
     is_running = run.status is ExecutionStatus.RUNNING and run.details is NOTHING
     has_left = not (spec.after and run.stage is Stage.LEAVE)
-    return is_running and has_left and all(task.overlay is None for task in run.frontier)
+    if not (is_running and has_left and len(run.frontier) == 1):
+        return False
+    task = run.frontier[0]
+    return task.overlay is None and task.key in spec.plain
