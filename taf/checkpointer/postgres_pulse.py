@@ -33,6 +33,9 @@ BACKUP_POLL_SECONDS = 0.025
 BACKUP_SECONDS_PER_THREAD = 0.0005
 """So much longer for each thread, so that thousands of runs cost the server no more than a few."""
 
+IDLE_SECONDS = 1.0
+"""How long it sleeps at most while nothing is due."""
+
 RETRY_SECONDS = 0.05
 """After what time a lost session is sought again, at first."""
 
@@ -65,7 +68,7 @@ class Pulse:
         self._is_closed = False
         # Only the service's thread uses these.
         self._wake, self._has_tried = asyncio.Event(), asyncio.Event()
-        self._renewal_due = self._poll_due = self._backup_due = math.inf
+        self._renewal_due = self._poll_due = self._backup_due = self._wakes_at = math.inf
         self._notified: set[int] = set()
         self._is_listening = False
 
@@ -153,6 +156,7 @@ class Pulse:
         now = self._now()
         if self._backup_due < now:  # nobody watched for a while
             self._backup_due = now + BACKUP_POLL_SECONDS
+        if self._backup_due < self._wakes_at:  # nobody watched when it went to sleep
             self._wake.set()
 
     @staticmethod
@@ -217,7 +221,9 @@ class Pulse:
         polling = self._backup_due if watched else math.inf
         if any(map(self._may_change_unheard, watched)):
             polling = min(polling, self._poll_due)
-        seconds = min(self._renewal_due, polling, self._now() + 1.0) - self._now()
+        now = self._now()
+        self._wakes_at = min(self._renewal_due, polling, now + IDLE_SECONDS)
+        seconds = self._wakes_at - now
         if seconds > 0 and not self._notified:
             with suppress(TimeoutError):
                 async with asyncio.timeout(seconds):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import random
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable
@@ -13,7 +14,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from taf.checkpointer import PgCheckpointer
+from taf.checkpointer import PgCheckpointer, postgres_pulse
 from taf.checkpointer.base import Change, Signal, ThreadKey
 from taf.checkpointer.postgres_schema import VERSION
 from taf.errors import CheckpointerError, ConfigError, StaleOwnerError, StoreUnavailableError, ThreadBusyError
@@ -216,6 +217,23 @@ async def test_a_stop_is_heard_though_its_notification_was_lost(
             await asyncio.sleep(0.01)
 
     await until(lambda: told)
+
+
+async def test_a_watcher_is_not_overslept_by_a_heartbeat_that_had_nobody_to_look_for(
+    store: PgCheckpointer, other: PgCheckpointer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres_pulse, "IDLE_SECONDS", 3600.0)
+    store._machinery.pulse._on_notify = lambda *_: None
+    for number in range(40):  # each is watched some moment after the one before was not watched any more
+        key = ThreadKey("", f"thread {number}")
+        owner = await Owner.of(store, key, lease_seconds=3600)
+        await owner.step()
+        told: list[Change] = []
+        unwatch = store.watch(key, told.append, signals_only=True)
+        await asyncio.sleep(random.uniform(0, 0.03))
+        assert await other.signal(key, Signal("stop", RUN))
+        await until(lambda told=told: told)
+        unwatch()
 
 
 # -- losing the server -----------------------------------------------------------------------------
