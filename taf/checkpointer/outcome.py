@@ -65,6 +65,8 @@ class Outcome(Generic[T]):
         return self.result[0]
 
     async def _woken(self) -> None:
+        if self._is_done:
+            return
         self._waiter = asyncio.get_running_loop().create_future()
         await self._waiter
 

@@ -35,14 +35,14 @@ from taf.checkpointer.base import (
 )
 from taf.checkpointer.postgres_claims import Claims
 from taf.checkpointer.postgres_commits import Commits
-from taf.checkpointer.postgres_connections import Connection
+from taf.checkpointer.postgres_connections import Connection, Settings
 from taf.checkpointer.postgres_machinery import Machinery
 from taf.checkpointer.postgres_mail import Left, Mailbox, Posting
 from taf.checkpointer.postgres_pruning import Pruning
 from taf.checkpointer.postgres_reads import Reader, knows
 from taf.checkpointer.postgres_rows import ThreadState, encode_name
 from taf.checkpointer.postgres_schema import checked_name
-from taf.checkpointer.postgres_service import Settings, Work
+from taf.checkpointer.postgres_work import Work
 from taf.checkpointer.watches import Place
 from taf.errors import ConfigError, ThreadBusyError
 

@@ -1,7 +1,8 @@
 """Group commit: pieces of work that wait together are done by one statement, in one transaction.
 
-While nothing waits, each is done alone and at once. One that does not succeed together is done alone, which finds out
-why; so does each of them when the statement failed, and looks first whether it was made.
+While nothing waits, each is done alone and at once, in its caller's own event loop if that has a connection. One that
+does not succeed together is done alone, which finds out why; so does each of them when the statement failed, and looks
+first whether it was made.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from typing import Generic, TypeVar
 
 from taf.checkpointer.outcome import Outcome, tell
 from taf.checkpointer.postgres_connections import Connection
-from taf.checkpointer.postgres_service import DRIVER_ERRORS, Piece, Service, Work
+from taf.checkpointer.postgres_service import Service
+from taf.checkpointer.postgres_work import DRIVER_ERRORS, Piece, Work
 
 P = TypeVar("P")
 T = TypeVar("T")
@@ -38,7 +40,7 @@ class Batches(Generic[P, T]):
 
     def __init__(self, service: Service, together: Together[P, T]) -> None:
         self._service, self._together = service, together
-        # Only the service's thread uses these.
+        # Only the service's thread changes these.
         self._waiting: list[_Waiting[P, T]] = []
         self._lanes = 0
 
@@ -51,9 +53,11 @@ class Batches(Generic[P, T]):
         undo: Callable[[], None] | None = None,
     ) -> T:
         """Have ``part`` done together with others, or alone by ``work``; for the rest see ``Service.run``."""
-        piece: _Waiting[P, T] = _Waiting(Outcome(what, asyncio.get_running_loop(), DRIVER_ERRORS), work, after, undo)
+        loop = asyncio.get_running_loop()
+        piece: _Waiting[P, T] = _Waiting(Outcome(what, loop, DRIVER_ERRORS), work, after, undo)
         piece.part = part
-        self._service.call(lambda: self._take(piece))
+        if self._lanes or not self._service.begin_here(piece, loop):
+            self._service.call(lambda: self._take(piece))
         return await piece.outcome.wait()
 
     # -- in the service's thread -------------------------------------------------------------------

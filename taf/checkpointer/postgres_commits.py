@@ -54,13 +54,7 @@ class Commits:
         part = _Part(lease, commit, random.getrandbits(62))
 
         async def alone(connection: Connection, attempt: int) -> Made:
-            # A first attempt may have been made though its answer was lost, and the lease with it.
-            made = await self._made(connection, part) if attempt else None
-            if made is not None:
-                return made
-            if not self._is_held(part):
-                raise StaleOwnerError(key.thread, commit.epoch)
-            return await self._alone(connection, part)
+            return await (self._again(connection, part) if attempt else self._alone(connection, part))
 
         def after(made: Made) -> None:
             revision, signals = made
@@ -81,8 +75,23 @@ class Commits:
     def _is_held(self, part: _Part) -> bool:
         return self._pulse.lease(part.commit.key, part.commit.epoch) is part.lease
 
+    async def _again(self, connection: Connection, part: _Part) -> Made:
+        # It may have been made though its answer was lost, and the lease with it.
+        made = await self._made(connection, part)
+        if made is not None:
+            return made
+        try:
+            return await self._alone(connection, part)
+        except StaleOwnerError:
+            made = await self._made(connection, part)  # it was under way still, when it was looked for
+            if made is None:
+                raise
+            return made
+
     async def _alone(self, connection: Connection, part: _Part) -> Made:
         lease, commit, mark = part
+        if not self._is_held(part):
+            raise StaleOwnerError(commit.key.thread, commit.epoch)
         owner, written = self._pulse.owner, commit.records
         row = None
         if part.is_discard:

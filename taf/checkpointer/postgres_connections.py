@@ -1,4 +1,4 @@
-"""The connections of a pool, kept at hand between pieces of work that follow each other.
+"""How the server is reached; and the connections of a pool, kept at hand between pieces of work that follow each other.
 
 To give one back to the pool and take it again costs more than most statements do. What was not needed for a while goes
 back, so that the pool can close it.
@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import asyncpg
 
-Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
+Direct: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+Pooled: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
+Connection: TypeAlias = "Direct | Pooled"
 
 SPARE_SECONDS = 5.0
 """How often connections that nobody uses go back to the pool."""
@@ -20,17 +22,67 @@ SPARE_SECONDS = 5.0
 RELEASE_SECONDS = 1.0
 """How long the pool may take to have one back."""
 
+MOST_LOOPS = 4
+"""How many event loops may have a connection of their own."""
+
+
+class Settings(NamedTuple):
+    """How to reach the server. ``patience`` is how many seconds a piece of work is tried for."""
+
+    dsn: str
+    direct_dsn: str | None
+    pool_size: int
+    statement_cache_size: int
+    patience: float
+
+    @property
+    def is_pooled(self) -> bool:
+        """True behind a pooler in transaction mode, where no two statements need meet the same server process."""
+        return self.statement_cache_size == 0
+
+    @property
+    def session_dsn(self) -> str | None:
+        """Where a session of its own is to be had, for the life-lock and for notifications."""
+        return self.direct_dsn or (None if self.is_pooled else self.dsn)
+
+    @property
+    def attempt_seconds(self) -> float:
+        """How long one attempt may take, so that there is time for another."""
+        return max(self.patience / 3, 0.05)
+
+    @property
+    def loop_connections(self) -> int:
+        """How many of the connections may be lent to callers' event loops for good."""
+        return 0 if self.is_pooled else min(self.pool_size // 2, MOST_LOOPS)
+
+    async def connect(self, dsn: str) -> Direct:
+        """Open a connection beside the pool."""
+        return await asyncpg.connect(
+            dsn,
+            timeout=self.attempt_seconds,
+            command_timeout=self.attempt_seconds,
+            statement_cache_size=self.statement_cache_size,
+        )
+
+
+async def close(connection: Direct) -> None:
+    """Close a connection, or drop it when that takes long."""
+    try:
+        await connection.close(timeout=1.0)
+    except Exception:
+        connection.terminate()
+
 
 class Connections:
     """Lends connections to one event loop, never more than ``size`` at a time."""
 
     def __init__(self, pool: asyncpg.Pool[asyncpg.Record], size: int) -> None:
         self._pool, self._free = pool, asyncio.Semaphore(size)
-        self._spare: list[Connection] = []
+        self._spare: list[Pooled] = []
         self._sweep: asyncio.TimerHandle | None = None
         self._releasing: set[asyncio.Task[None]] = set()
 
-    async def take(self) -> Connection:
+    async def take(self) -> Pooled:
         """Lend a connection. Wait until there is one."""
         await self._free.acquire()
         try:
@@ -44,7 +96,7 @@ class Connections:
             self._free.release()
             raise
 
-    async def give_back(self, connection: Connection) -> None:
+    async def give_back(self, connection: Pooled) -> None:
         """Take a connection back."""
         try:
             if not _is_open(connection):
@@ -56,7 +108,7 @@ class Connections:
         finally:
             self._free.release()
 
-    async def _release(self, connection: Connection) -> None:
+    async def _release(self, connection: Pooled) -> None:
         with suppress(Exception):  # the pool has closed it then
             await self._pool.release(connection, timeout=RELEASE_SECONDS)
 
@@ -79,7 +131,7 @@ class Connections:
         self._pool.terminate()
 
 
-def _is_open(connection: Connection) -> bool:
+def _is_open(connection: Pooled) -> bool:
     try:
         return not connection.is_closed()
     except asyncpg.InterfaceError:  # the pool has it back already, since it was terminated

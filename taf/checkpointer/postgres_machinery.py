@@ -6,10 +6,11 @@ import os
 from typing import Any
 
 from taf.checkpointer.base import ThreadKey
-from taf.checkpointer.postgres_connections import Connection
+from taf.checkpointer.postgres_connections import Connection, Settings
 from taf.checkpointer.postgres_pulse import Lease, Pulse
 from taf.checkpointer.postgres_rows import Statements
-from taf.checkpointer.postgres_service import Service, Settings, Work
+from taf.checkpointer.postgres_service import Service
+from taf.checkpointer.postgres_work import Work
 from taf.errors import CheckpointerError
 
 
@@ -19,7 +20,7 @@ class Machinery:
     def __init__(self, settings: Settings, statements: Statements) -> None:
         self.statements = statements
         self.pulse = Pulse(settings, statements)
-        self.service = Service(settings, statements.tables, statements.schema, self.pulse.keep)
+        self.service = Service(settings, statements.tables, statements.schema, self.pulse)
         self.pulse.service = self.service
         self._process: int | None = None
 

@@ -12,14 +12,16 @@ import logging
 import math
 import random
 import threading
+import time
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, suppress
 from typing import Any, NamedTuple
 from zlib import crc32
 
 from taf.checkpointer.base import Change, ThreadKey, Watcher
+from taf.checkpointer.postgres_connections import Direct, Settings, close
 from taf.checkpointer.postgres_rows import Statements, decode_name, encode_name, signals_of
-from taf.checkpointer.postgres_service import Direct, Service, Settings, close
+from taf.checkpointer.postgres_service import Service
 from taf.checkpointer.watches import NOWHERE, Place, Watches
 from taf.errors import CheckpointerClosedError
 from taf.ids import new_id
@@ -66,9 +68,10 @@ class Pulse:
         self._keys: dict[int, ThreadKey] = {}
         self._claims: set[ThreadKey] = set()
         self._is_closed = False
+        self._renewal_due = self._backup_due = self._wakes_at = math.inf
         # Only the service's thread uses these.
         self._wake, self._has_tried = asyncio.Event(), asyncio.Event()
-        self._renewal_due = self._poll_due = self._backup_due = self._wakes_at = math.inf
+        self._poll_due = math.inf
         self._notified: set[int] = set()
         self._is_listening = False
 
@@ -76,9 +79,11 @@ class Pulse:
 
     def hold(self, key: ThreadKey, lease: Lease) -> None:
         """Renew a lease from now on."""
+        due = time.monotonic() + _period(lease)
         with self._lock:
             self._leases[key], self._keys[lease.thread] = lease, key
-        self._call(lambda: self._be_due(_period(lease)))
+            self._renewal_due = min(self._renewal_due, due)
+        self._wake_by(due)
 
     def lease(self, key: ThreadKey, epoch: int | None = None) -> Lease | None:
         """Return a lease, if it is still held, under that epoch or any."""
@@ -124,15 +129,33 @@ class Pulse:
             raise CheckpointerClosedError
         lease = self._leases.get(key)
         unwatch = self.watches.add(key, watcher, lease.seen if lease else NOWHERE, signals_only)
-        # What was signalled before is told to an owner by its next commit.
-        self._call(self._back_up_soon if lease is not None and signals_only else self._poll_soon)
+        if lease is not None and signals_only:
+            self._back_up_soon()  # what was signalled before is told to an owner by its next commit
+        else:
+            self._call(self._poll_soon)
         return unwatch
 
     def close(self) -> None:
         """Take no more watchers."""
         self._is_closed = True
 
-    # -- in the service's thread -------------------------------------------------------------------
+    @property
+    def is_ready(self) -> bool:
+        """True once the life-lock is held, or was sought in vain."""
+        return self._has_tried.is_set()
+
+    def _back_up_soon(self) -> None:
+        now = time.monotonic()
+        with self._lock:
+            if self._backup_due < now:  # nobody watched for a while
+                self._backup_due = now + BACKUP_POLL_SECONDS
+            due = self._backup_due
+        self._wake_by(due)
+
+    def _wake_by(self, due: float) -> None:
+        """Have it awake when something is due that it may not have known of when it went to sleep."""
+        if due < self._wakes_at:
+            self._call(self._wake.set)
 
     def _call(self, what: Callable[[], None]) -> None:
         service = self.service
@@ -142,26 +165,11 @@ class Pulse:
             with suppress(CheckpointerClosedError):
                 service.call(what)
 
-    def _be_due(self, seconds: float) -> None:
-        due = self._now() + seconds
-        if due < self._renewal_due:
-            self._renewal_due = due
-            self._wake.set()
+    # -- in the service's thread -------------------------------------------------------------------
 
     def _poll_soon(self) -> None:
-        self._poll_due = self._backup_due = self._now()
+        self._poll_due = self._backup_due = time.monotonic()
         self._wake.set()
-
-    def _back_up_soon(self) -> None:
-        now = self._now()
-        if self._backup_due < now:  # nobody watched for a while
-            self._backup_due = now + BACKUP_POLL_SECONDS
-        if self._backup_due < self._wakes_at:  # nobody watched when it went to sleep
-            self._wake.set()
-
-    @staticmethod
-    def _now() -> float:
-        return asyncio.get_running_loop().time()
 
     async def until_ready(self) -> None:
         """Wait until the life-lock is held, or was sought in vain."""
@@ -178,7 +186,7 @@ class Pulse:
         while True:
             try:
                 assert self.service is not None
-                connection = await self.service.connect(settings.session_dsn or settings.dsn)
+                connection = await settings.connect(settings.session_dsn or settings.dsn)
                 try:
                     await self._serve(connection)
                 finally:
@@ -200,10 +208,13 @@ class Pulse:
             self.life_lock, self._is_listening = life_lock, True
         connection.add_termination_listener(lambda _: self._wake.set())
         self._has_tried.set()
-        self._renewal_due = self._poll_due = self._backup_due = self._now()  # the leases name the lock of the last one
+        with self._lock:
+            self._renewal_due = self._poll_due = self._backup_due = (
+                time.monotonic()
+            )  # leases name the lock of the last session
         while not connection.is_closed():
             await self._sleep()
-            if self._now() >= self._renewal_due:
+            if time.monotonic() >= self._renewal_due:
                 await self._renew(connection)
             keys = self._to_look_at()
             if keys:
@@ -217,12 +228,13 @@ class Pulse:
 
     async def _sleep(self) -> None:
         """Wait until something is due."""
-        watched = self.watches.threads()
-        polling = self._backup_due if watched else math.inf
-        if any(map(self._may_change_unheard, watched)):
-            polling = min(polling, self._poll_due)
-        now = self._now()
-        self._wakes_at = min(self._renewal_due, polling, now + IDLE_SECONDS)
+        with self._lock:
+            watched = self.watches.threads()
+            polling = self._backup_due if watched else math.inf
+            if any(map(self._may_change_unheard, watched)):
+                polling = min(polling, self._poll_due)
+            now = time.monotonic()
+            self._wakes_at = min(self._renewal_due, polling, now + IDLE_SECONDS)
         seconds = self._wakes_at - now
         if seconds > 0 and not self._notified:
             with suppress(TimeoutError):
@@ -232,7 +244,7 @@ class Pulse:
 
     def _to_look_at(self) -> Sequence[ThreadKey]:
         """Return the watched threads whose turn it is."""
-        now, watched = self._now(), self.watches.threads()
+        now, watched = time.monotonic(), self.watches.threads()
         notified, self._notified = self._notified, set()
         is_backup_due, is_due = now >= self._backup_due, now >= self._poll_due
         if is_backup_due:
@@ -268,8 +280,9 @@ class Pulse:
     async def _renew(self, connection: Direct) -> None:
         """Renew all leases, and drop those that were lost."""
         claims = set(self._claims)  # these may not be committed yet, so that nothing is found here
-        held = self.all_leases()
-        self._renewal_due = self._now() + min((_period(lease) for _, lease in held), default=math.inf)
+        with self._lock:
+            held = list(self._leases.items())
+            self._renewal_due = time.monotonic() + min((_period(lease) for _, lease in held), default=math.inf)
         if not held:
             return
         # In the order of their rows, as others do who take several: so that none waits for one who waits for it.

@@ -1,7 +1,8 @@
 """One OS thread with an event loop and a pool of connections, which works for any number of event loops and threads.
 
 What fails on the way is tried again while there is time: a piece of work is told the how many-th attempt it is, and
-has to find out itself whether an earlier one was made. Its outcome is told to whoever waits, cancelled or not.
+has to find out itself whether an earlier one was made. Its outcome is told to whoever waits, cancelled or not. The
+first attempt is made in the caller's own event loop where that has a connection at hand.
 """
 
 from __future__ import annotations
@@ -11,105 +12,45 @@ import random
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
-from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import asyncpg
 
 from taf.checkpointer.outcome import Outcome, tell
-from taf.checkpointer.postgres_connections import Connection, Connections
+from taf.checkpointer.postgres_connections import Connections, Settings, close
+from taf.checkpointer.postgres_loops import LoopConnections
 from taf.checkpointer.postgres_schema import migrate
-from taf.errors import CheckpointerClosedError, StoreUnavailableError, TafError
+from taf.checkpointer.postgres_work import DRIVER_ERRORS, LOST, Piece, Work, leaves_whole
+from taf.errors import CheckpointerClosedError, StoreUnavailableError
 
 T = TypeVar("T")
-Direct: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
-Work = Callable[[Connection, int], Awaitable[T]]
-"""Takes a connection, and how many attempts were begun before: whether one of them was made is for it to find out."""
-
-LOST = (
-    asyncpg.PostgresConnectionError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,
-    asyncpg.exceptions.OperatorInterventionError,
-    asyncpg.exceptions.TransactionRollbackError,
-    asyncpg.exceptions.TooManyConnectionsError,
-    OSError,
-    TimeoutError,
-)
-"""What may go away when it is tried again. Nothing is known then of what was under way."""
-
-DRIVER_ERRORS = (*LOST, asyncpg.PostgresError, UnicodeError, OverflowError, ValueError)
 
 _UNPREPARED = (asyncpg.exceptions.InvalidSQLStatementNameError, asyncpg.exceptions.DuplicatePreparedStatementError)
 _POOLER = "There is a pooler in between: pass statement_cache_size=0, and direct_dsn= past it."
 
 
-class Settings(NamedTuple):
-    """How to reach the server. ``patience`` is how many seconds a piece of work is tried for."""
-
-    dsn: str
-    direct_dsn: str | None
-    pool_size: int
-    statement_cache_size: int
-    patience: float
+class Session(Protocol):
+    """What runs in the thread from its beginning to its end."""
 
     @property
-    def is_pooled(self) -> bool:
-        """True behind a pooler in transaction mode, where no two statements need meet the same server process."""
-        return self.statement_cache_size == 0
+    def is_ready(self) -> bool:
+        """True once it has begun; no piece of work may be done elsewhere before."""
+        ...
 
-    @property
-    def session_dsn(self) -> str | None:
-        """Where a session of its own is to be had, for the life-lock and for notifications."""
-        return self.direct_dsn or (None if self.is_pooled else self.dsn)
-
-    @property
-    def attempt_seconds(self) -> float:
-        """How long one attempt may take, so that there is time for another."""
-        return max(self.patience / 3, 0.05)
-
-
-class Piece(Generic[T]):
-    """A piece of work, what follows from its result, what undoes it when it failed, and who is told."""
-
-    def __init__(
-        self,
-        outcome: Outcome[T],
-        work: Work[T],
-        after: Callable[[T], None] | None = None,
-        undo: Callable[[], None] | None = None,
-    ) -> None:
-        self.outcome, self.work, self._after, self._undo = outcome, work, after, undo
-
-    def succeeded(self, result: T) -> None:
-        """Note the result. It is not told yet."""
-        self.outcome.result = [result]
-        if self._after is not None:
-            # It tells others only; what it raises must not make a commit look like a failure.
-            with suppress(Exception):
-                self._after(result)
-
-    def failed(self, error: Exception) -> None:
-        """Note why it was not done. It is not told yet."""
-        self.outcome.fail(error)
-        self.undo()
-
-    def undo(self) -> None:
-        """Take back what an attempt left in memory."""
-        if self._undo is not None:
-            self._undo()
+    async def keep(self) -> None:
+        """Go on until it is cancelled."""
 
 
 class Service:
     """The thread. It starts with the first piece of work, and ends at ``stop``."""
 
-    def __init__(
-        self, settings: Settings, tables: dict[str, str], schema: str, session: Callable[[], Coroutine[Any, Any, None]]
-    ) -> None:
+    def __init__(self, settings: Settings, tables: dict[str, str], schema: str, session: Session) -> None:
         self.settings, self._tables, self._schema, self._session = settings, tables, schema, session
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._is_closed = False
         self.loop: asyncio.AbstractEventLoop | None = None
+        self._loops = LoopConnections(settings, lambda: self._connections is not None and session.is_ready, self._take)
         # Only the thread uses these.
         self._connections: Connections | None = None
         self._opening: asyncio.Lock | None = None
@@ -125,9 +66,19 @@ class Service:
         undo: Callable[[], None] | None = None,
     ) -> T:
         """Have work done, ``after`` it what follows from its result, and return the result. ``undo`` if it failed."""
-        piece = Piece(Outcome[T](what, asyncio.get_running_loop(), DRIVER_ERRORS), work, after, undo)
-        self.call(lambda: self.begin(self.do(piece)))
+        loop = asyncio.get_running_loop()
+        piece = Piece(Outcome[T](what, loop, DRIVER_ERRORS), work, after, undo)
+        if not self.begin_here(piece, loop):
+            self.call(lambda: self.begin(self.do(piece)))
         return await piece.outcome.wait()
+
+    def begin_here(self, piece: Piece[Any], loop: asyncio.AbstractEventLoop) -> bool:
+        """Begin a piece of work in the caller's event loop; False when it has to be done by the thread."""
+        return self._loops.begin(piece, loop)
+
+    def _take(self, piece: Piece[Any]) -> None:
+        """Do a piece of work that was begun elsewhere, and of which nobody knows what came of it."""
+        self.call(lambda: self.begin(self.do(piece, first=1)))
 
     def post(self, work: Work[Any]) -> None:
         """Have work done without waiting for it, and without learning whether it succeeded."""
@@ -154,6 +105,7 @@ class Service:
 
     def stop(self, farewell: Callable[[], Awaitable[None]], patience: float | None = None) -> None:
         """Take no more work, do what waits, and close all connections. Wait for it, at most for so many seconds."""
+        self._loops.close()
         with self._lock:
             if self._is_closed:
                 return
@@ -170,7 +122,7 @@ class Service:
     def _main(self, loop: asyncio.AbstractEventLoop) -> None:
         asyncio.set_event_loop(loop)
         self._opening = asyncio.Lock()
-        session = loop.create_task(self._session())
+        session = loop.create_task(self._session.keep())
         try:
             loop.run_forever()
         finally:
@@ -212,7 +164,8 @@ class Service:
     async def attempt(self, work: Work[T], *, first: int = 0) -> T:
         """Do a piece of work, again and again while the server cannot be reached. Raise what is left in the end."""
         assert self.loop is not None
-        deadline, pause, number = self.loop.time() + self.settings.patience, 0.02, first
+        patience = self.settings.patience - (self.settings.attempt_seconds if first else 0.0)
+        deadline, pause, number = self.loop.time() + patience, 0.02, first
         while True:
             try:
                 return await self.once(work, number)
@@ -239,13 +192,9 @@ class Service:
                 return await work(connection, number)
             async with connection.transaction():
                 return await work(connection, number)
-        except asyncpg.exceptions.OperatorInterventionError:  # the server is about to close it
-            connection.terminate()
-            raise
-        except (asyncpg.PostgresError, TafError):
-            raise
-        except BaseException:  # nobody knows what it was doing
-            connection.terminate()
+        except BaseException as error:
+            if not leaves_whole(error):
+                connection.terminate()
             raise
         finally:
             await connections.give_back(connection)
@@ -255,15 +204,16 @@ class Service:
         assert self._opening is not None
         async with self._opening:
             if self._connections is None:
-                direct = await self.connect(self.settings.direct_dsn or self.settings.dsn)
+                direct = await self.settings.connect(self.settings.direct_dsn or self.settings.dsn)
                 try:
                     await migrate(direct, self._tables, self._schema)
                 finally:
                     await close(direct)
+                size = self.settings.pool_size - self.settings.loop_connections
                 pool = await asyncpg.create_pool(
                     self.settings.dsn,
                     min_size=0,
-                    max_size=self.settings.pool_size,
+                    max_size=size,
                     reset=_nothing,
                     timeout=self.settings.attempt_seconds,
                     command_timeout=self.settings.attempt_seconds,
@@ -271,7 +221,7 @@ class Service:
                 )
                 if not self.settings.is_pooled:
                     await self._refuse_pooler(pool)
-                self._connections = Connections(pool, self.settings.pool_size)
+                self._connections = Connections(pool, size)
             return self._connections
 
     async def _refuse_pooler(self, pool: asyncpg.Pool[asyncpg.Record]) -> None:
@@ -280,23 +230,6 @@ class Service:
             if connection.get_server_pid() != await connection.fetchval("SELECT pg_backend_pid()"):
                 pool.terminate()
                 raise StoreUnavailableError("use the connection", _POOLER)
-
-    async def connect(self, dsn: str) -> Direct:
-        """Open a connection beside the pool."""
-        return await asyncpg.connect(
-            dsn,
-            timeout=self.settings.attempt_seconds,
-            command_timeout=self.settings.attempt_seconds,
-            statement_cache_size=self.settings.statement_cache_size,
-        )
-
-
-async def close(connection: Direct) -> None:
-    """Close a connection, or drop it when that takes long."""
-    try:
-        await connection.close(timeout=1.0)
-    except Exception:
-        connection.terminate()
 
 
 async def _nothing(_: Any) -> None:

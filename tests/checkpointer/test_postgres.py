@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from taf.checkpointer import postgres_loops
 from taf.checkpointer.postgres import PgCheckpointer
 from taf.testing import CheckpointerContract
 
@@ -17,3 +18,11 @@ class TestPgCheckpointer(CheckpointerContract):
         return PgCheckpointer(self.dsn)
 
     reopen_store = make_store
+
+
+class TestPgCheckpointerWithWarmLoops(TestPgCheckpointer):
+    """Likewise where each event loop gets a connection of its own as soon as it can."""
+
+    @pytest.fixture(autouse=True)
+    def _warm(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(postgres_loops, "WARM", 1)

@@ -16,6 +16,7 @@ import pytest
 
 from taf.checkpointer import PgCheckpointer, postgres_pulse
 from taf.checkpointer.base import Change, Signal, ThreadKey
+from taf.checkpointer.postgres_connections import Settings
 from taf.checkpointer.postgres_schema import VERSION
 from taf.errors import CheckpointerError, ConfigError, StaleOwnerError, StoreUnavailableError, ThreadBusyError
 from taf.testing.store.owner import KEY, RUN, Owner, make_record, until, until_acquired
@@ -142,10 +143,10 @@ async def test_a_killed_owner_is_followed_at_once_and_cannot_write(
     with pytest.raises(ThreadBusyError):
         await Owner.of(other)
 
-    async def never(dsn: str) -> Any:
+    async def never(settings: Settings, dsn: str) -> Any:
         raise ConnectionError("its process is dead")
 
-    monkeypatch.setattr(store._machinery.service, "connect", never)
+    monkeypatch.setattr(Settings, "connect", never)
     for pid in await sessions(database):  # as when its process dies: the server lets go of its life-lock
         await database.execute("SELECT pg_terminate_backend($1)", pid)
     heir = await until_acquired(other)

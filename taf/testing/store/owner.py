@@ -102,7 +102,7 @@ class Loops:
 
     def __init__(self, count: int) -> None:
         self._loops = [asyncio.new_event_loop() for _ in range(count)]
-        self._threads = [threading.Thread(target=loop.run_forever) for loop in self._loops]
+        self._threads = [threading.Thread(target=_serve, args=(loop,)) for loop in self._loops]
         for thread in self._threads:
             thread.start()
 
@@ -124,7 +124,12 @@ class Loops:
         for loop, thread in zip(self._loops, self._threads, strict=True):
             loop.call_soon_threadsafe(loop.stop)
             thread.join()
-            loop.close()
+
+
+def _serve(loop: asyncio.AbstractEventLoop) -> None:
+    loop.run_forever()
+    loop.run_until_complete(loop.shutdown_asyncgens())
+    loop.close()
 
 
 @contextmanager

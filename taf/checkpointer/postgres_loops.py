@@ -1,0 +1,205 @@
+"""The connections of callers' own event loops: what comes one after another need not pass through another OS thread.
+
+A loop gets one when it has asked for a while, and loses it when it asks no more. It does one piece of work at a time:
+what comes meanwhile is done by the service, and so is what fails here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from contextlib import suppress
+from contextvars import Context
+from typing import Any
+
+from taf.checkpointer.postgres_connections import SPARE_SECONDS, Direct, Settings, close
+from taf.checkpointer.postgres_work import Piece, leaves_whole
+from taf.errors import CheckpointerClosedError, TafError
+
+WARM = 10
+"""How many pieces of work a loop has asked for when it gets a connection."""
+
+Take = Callable[[Piece[Any]], None]
+"""Has a piece of work done by the service, of which nobody knows whether it was done."""
+
+
+class LoopConnections:
+    """One for each event loop, while there are few. ``may_open`` says whether the service has found its server."""
+
+    def __init__(self, settings: Settings, may_open: Callable[[], bool], take: Take) -> None:
+        self._settings, self._may_open, self._take = settings, may_open, take
+        self._lock = threading.Lock()
+        self._of: dict[asyncio.AbstractEventLoop, LoopConnection] = {}
+        self._most = settings.loop_connections
+
+    def begin(self, piece: Piece[Any], loop: asyncio.AbstractEventLoop) -> bool:
+        """Begin a piece of work in its caller's loop, which is running here; False when it cannot be done there."""
+        own = self._of.get(loop) or self._add(loop)
+        return own is not None and own.begin(piece)
+
+    def _add(self, loop: asyncio.AbstractEventLoop) -> LoopConnection | None:
+        with self._lock:
+            for other in [other for other in self._of if other.is_closed()]:
+                del self._of[other]
+            if len(self._of) >= self._most:
+                return None
+            self._of[loop] = LoopConnection(loop, self._settings, self._may_open, self._take)
+            return self._of[loop]
+
+    def close(self) -> None:
+        """Close all. What is under way is handed to the service, so that it is known what came of it."""
+        with self._lock:
+            self._most, own = 0, list(self._of.values())
+            self._of.clear()
+        for one in own:
+            one.end()
+
+
+class LoopConnection:
+    """The connection of one event loop. All but ``end`` is called in that loop."""
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, settings: Settings, may_open: Callable[[], bool], take: Take
+    ) -> None:
+        self._loop, self._settings, self._may_open, self._take = loop, settings, may_open, take
+        self._lock = threading.Lock()
+        self._piece: Piece[Any] | None = None
+        self._connection: Direct | None = None
+        self._keeper: AsyncGenerator[None, None] | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._sweep: asyncio.TimerHandle | None = None
+        self._asked = self._swept = 0
+        self._is_over = False
+
+    # -- work --------------------------------------------------------------------------------------
+
+    def begin(self, piece: Piece[Any]) -> bool:
+        """Begin a piece of work; False while there is no connection, or it is in use."""
+        self._asked += 1
+        connection = self._connection
+        if connection is None:
+            if self._asked >= WARM and self._task is None and self._may_open():
+                self._start(self._open())
+            return False
+        if self._piece is not None:
+            return False
+        if connection.is_closed():
+            self._close()
+            return False
+        self._piece = piece
+        self._drive(self._do(piece, connection))
+        return True
+
+    def _drive(self, work: Coroutine[asyncio.Future[Any] | None, None, None]) -> None:
+        # Not as a task: the end of a loop cancels those, and nobody would know what was written.
+        def go_on(_: object = None) -> None:
+            with suppress(StopIteration):
+                awaited = work.send(None)
+                if awaited is None:
+                    self._loop.call_soon(go_on)
+                else:
+                    awaited.add_done_callback(go_on)
+
+        go_on()
+
+    async def _do(self, piece: Piece[Any], connection: Direct) -> None:
+        # One timer for all of its statements: one of the driver's would open another connection to cancel by.
+        late = self._loop.call_later(self._settings.attempt_seconds, connection.terminate)
+        try:
+            result = await piece.work(connection, 0)
+        except BaseException as error:
+            if not leaves_whole(error):
+                _terminate(connection)
+            if self._gets_back(piece):
+                if isinstance(error, TafError):
+                    _fail(piece, error)
+                else:
+                    self._hand_over(piece)
+            if not isinstance(error, (Exception, asyncio.CancelledError)):
+                raise
+        else:
+            if self._gets_back(piece):
+                piece.succeeded(result)
+                piece.outcome.wake()
+        finally:
+            late.cancel()
+
+    def _gets_back(self, piece: Piece[Any]) -> bool:
+        """Take a piece of work that has ended; False when it was handed to the service meanwhile."""
+        with self._lock:
+            is_here, self._piece = self._piece is piece, None
+            return is_here
+
+    def _hand_over(self, piece: Piece[Any]) -> None:
+        try:
+            self._take(piece)
+        except CheckpointerClosedError as error:
+            _fail(piece, error)
+
+    # -- the connection ----------------------------------------------------------------------------
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        # In no context: nothing of the run that happened to ask is kept alive by a connection.
+        self._task = self._loop.create_task(work, context=Context())
+
+    async def _open(self) -> None:
+        try:
+            connection = await self._settings.connect(self._settings.dsn)
+        except Exception:
+            return  # the service does the work, or says why it cannot be done
+        finally:
+            self._task, self._asked = None, 0
+        self._connection, self._keeper = connection, self._keep(connection)
+        await anext(self._keeper)
+        self._sweep = self._loop.call_later(SPARE_SECONDS, self._close_unused)
+        if self._is_over:
+            self._close()
+
+    async def _keep(self, connection: Direct) -> AsyncGenerator[None, None]:
+        """Close a connection with its loop, whose last act is to end all asynchronous generators."""
+        try:
+            yield
+        finally:
+            self._connection = None
+            await close(connection)
+
+    def _close_unused(self) -> None:
+        is_used, self._swept = self._piece is not None or self._asked != self._swept, self._asked
+        if is_used:
+            self._sweep = self._loop.call_later(SPARE_SECONDS, self._close_unused)
+        else:
+            self._close()
+
+    def _close(self) -> None:
+        self._connection, keeper, self._keeper = None, self._keeper, None
+        if self._sweep is not None:
+            self._sweep.cancel()
+        if keeper is not None:
+            self._start(self._end_keeper(keeper))
+
+    async def _end_keeper(self, keeper: AsyncGenerator[None, None]) -> None:
+        try:
+            await keeper.aclose()
+        finally:
+            self._task, self._asked = None, 0
+
+    def end(self) -> None:
+        """Close it for ever. Called by any thread."""
+        with self._lock:
+            self._is_over = True
+            piece, self._piece = self._piece, None
+        if piece is not None:
+            self._hand_over(piece)
+        with suppress(RuntimeError):  # the loop is closed
+            self._loop.call_soon_threadsafe(self._close)
+
+
+def _fail(piece: Piece[Any], error: TafError) -> None:
+    piece.failed(error)
+    piece.outcome.wake()
+
+
+def _terminate(connection: Direct) -> None:
+    with suppress(RuntimeError):  # the loop is closed
+        connection.terminate()

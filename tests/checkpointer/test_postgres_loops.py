@@ -1,0 +1,288 @@
+"""An event loop that asks again and again has a connection of its own, and loses nothing by it."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Coroutine
+from typing import Any
+
+import asyncpg
+import pytest
+
+from taf.checkpointer import PgCheckpointer, postgres_loops
+from taf.checkpointer.base import Signal, ThreadKey
+from taf.checkpointer.postgres_connections import MOST_LOOPS, Connection
+from taf.errors import CheckpointerClosedError, StaleOwnerError, ThreadBusyError
+from taf.testing.store.owner import HANG, KEY, RUN, Owner, loops, make_interrupt, make_record, until
+from tests.pg.proxy import Action, Proxy
+
+COMMIT = "WITH fence"
+
+
+async def server_process(store: PgCheckpointer) -> int:
+    """Return the process of the server that a piece of work of this loop meets."""
+
+    async def work(connection: Connection, _: int) -> int:
+        return int(await connection.fetchval("SELECT pg_backend_pid()"))
+
+    return await store._run("look", work)
+
+
+async def own_process(store: PgCheckpointer) -> int:
+    """Ask until this loop has a connection of its own, and return the process of the server behind it."""
+    own = store._machinery.service._loops
+    async with asyncio.timeout(HANG):
+        while True:
+            await store.threads()
+            one = own._of.get(asyncio.get_running_loop())
+            if one is not None and one._connection is not None:
+                return one._connection.get_server_pid()
+
+
+async def sessions(database: asyncpg.Connection[asyncpg.Record]) -> set[int]:
+    """The server processes of all other clients of this database."""
+    found = await database.fetch(
+        "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )
+    return {row["pid"] for row in found}
+
+
+async def until_gone(database: asyncpg.Connection[asyncpg.Record], pid: int) -> None:
+    async with asyncio.timeout(HANG):
+        while pid in await sessions(database):
+            await asyncio.sleep(0.01)
+
+
+def in_a_thread(work: Coroutine[Any, Any, Any]) -> None:
+    """Run something in a loop of its own, to its end."""
+    thread = threading.Thread(target=asyncio.run, args=(work,))
+    thread.start()
+    thread.join()
+
+
+@pytest.fixture
+async def store(pg_proxy: Proxy) -> AsyncIterator[PgCheckpointer]:
+    """A store that reaches its server by way of the proxy."""
+    async with PgCheckpointer(pg_proxy.dsn, command_timeout=3.0) as store:
+        await store.setup()
+        yield store
+
+
+@pytest.fixture
+async def database(pg_dsn: str) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
+    connection = await asyncpg.connect(pg_dsn)
+    yield connection
+    await connection.close()
+
+
+# -- who has one -----------------------------------------------------------------------------------
+
+
+async def test_what_comes_one_after_another_goes_through_the_loops_own(store: PgCheckpointer) -> None:
+    first = await server_process(store)
+    own = await own_process(store)
+    assert own != first
+    assert {await server_process(store) for _ in range(5)} == {own}
+    together = await asyncio.gather(*[server_process(store) for _ in range(3)])
+    assert together[0] == own
+    assert own not in together[1:]
+
+
+async def test_every_kind_of_work_is_done_there(pg_proxy: Proxy, store: PgCheckpointer) -> None:
+    await own_process(store)
+    begun = store._machinery.service.call
+    store._machinery.service.call = lambda what: pytest.fail("it went to the other thread")  # type: ignore[method-assign]
+    owner = await Owner.of(store)
+    await owner.step()
+    with pytest.raises(ThreadBusyError):
+        await Owner.of(store)
+    with pytest.raises(StaleOwnerError):
+        await store.append(owner.commit([make_record(9)], expected=8))
+    assert await store.signal(KEY, Signal("stop", RUN, b"enough"))
+    assert [signal.body for signal in await owner.step(interrupts=[make_interrupt("i")])] == [b"enough"]
+    await owner.release(status="interrupted")
+    stored = await store.load(KEY)
+    assert stored is not None
+    assert (stored.head, stored.is_owned) == (2, False)
+    assert [row.id for row in await store.interrupts(KEY)] == ["i"]
+    assert await store.delete(KEY)
+    store._machinery.service.call = begun  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize("options", [{"pool_size": 1}, {"statement_cache_size": 0}])
+async def test_a_store_of_one_connection_or_behind_a_pooler_has_none(pg_dsn: str, options: dict[str, int]) -> None:
+    async with PgCheckpointer(pg_dsn, **options) as store:
+        for _ in range(3 * postgres_loops.WARM):
+            await store.threads()
+        assert not store._machinery.service._loops._of
+
+
+async def test_few_loops_have_one_and_all_stay_within_the_size_of_the_pool(
+    pg_dsn: str, database: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    async with PgCheckpointer(pg_dsn) as store:
+        with loops(MOST_LOOPS + 2) as running:
+
+            async def work() -> int:
+                for _ in range(3 * postgres_loops.WARM):
+                    await asyncio.gather(*[store.threads() for _ in range(5)])
+                return await server_process(store)
+
+            await running.run(*[work] * (MOST_LOOPS + 2))
+            own = store._machinery.service._loops._of
+            assert len(own) == MOST_LOOPS
+            await until(lambda: all(one._connection is not None for one in own.values()))
+            assert len(await sessions(database)) <= 10 + 1  # the heartbeat has one
+        assert {await server_process(store)}  # the loops that ended have made room
+        assert len(own) == 1
+
+
+# -- its end ---------------------------------------------------------------------------------------
+
+
+async def test_one_that_is_not_used_is_closed(
+    store: PgCheckpointer, database: asyncpg.Connection[asyncpg.Record], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres_loops, "SPARE_SECONDS", 0.05)
+    own = await own_process(store)
+    await until_gone(database, own)
+    assert await own_process(store) not in (0, own)
+
+
+async def test_it_ends_with_its_loop(
+    pg_dsn: str, store: PgCheckpointer, database: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    seen: list[int] = []
+
+    async def work() -> None:
+        seen.append(await own_process(store))
+
+    await asyncio.to_thread(in_a_thread, work())
+    await until_gone(database, seen[0])
+
+
+async def test_it_ends_with_its_store(pg_dsn: str, database: asyncpg.Connection[asyncpg.Record]) -> None:
+    store = PgCheckpointer(pg_dsn)
+    own = await own_process(store)
+    store.close()
+    await until_gone(database, own)
+    with pytest.raises(CheckpointerClosedError):
+        await store.threads()
+
+
+async def test_one_that_the_server_ended_is_followed_by_another(
+    store: PgCheckpointer, database: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    owner = await Owner.of(store)
+    own = await own_process(store)
+    for _ in range(3):
+        await database.execute("SELECT pg_terminate_backend($1)", own)
+        await owner.step()
+        await owner.step()
+        before, own = own, await own_process(store)
+        assert own != before
+    assert owner.head == 6
+    assert [record.sequence for record in await store.read(KEY)] == [1, 2, 3, 4, 5, 6]
+
+
+# -- what is under way when something happens --------------------------------------------------------
+
+
+@pytest.mark.parametrize("action", ["cut request", "cut answer", "swallow answer"])
+async def test_a_commit_that_is_cut_there_is_made_once(pg_proxy: Proxy, store: PgCheckpointer, action: Action) -> None:
+    owner = await Owner.of(store)
+    for _ in range(3):
+        await own_process(store)
+        fault = pg_proxy.fault(action, COMMIT)
+        await owner.step()
+        assert fault.hits == 1
+    assert [record.sequence for record in await store.read(KEY)] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("action", ["cut request", "cut answer"])
+async def test_a_claim_that_is_cut_there_is_made(pg_proxy: Proxy, store: PgCheckpointer, action: Action) -> None:
+    await own_process(store)
+    fault = pg_proxy.fault(action, "INSERT INTO")
+    owner = await Owner.of(store)
+    assert fault.hits == 1
+    await owner.step()
+
+
+async def test_whoever_is_cancelled_meanwhile_learns_of_it_when_the_commit_is_made(store: PgCheckpointer) -> None:
+    owner = await Owner.of(store)
+    own = await own_process(store)
+    for number in range(1, 6):
+        step = asyncio.create_task(owner.step())
+        await asyncio.sleep(0)  # it is under way
+        step.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await step
+        assert (await store.load(KEY)).head == owner.head == number  # type: ignore[union-attr]
+    assert await server_process(store) == own
+
+
+async def test_a_loop_that_ends_meanwhile_waits_for_its_commit(store: PgCheckpointer) -> None:
+    made: list[int] = []
+
+    async def work() -> None:
+        owner = await Owner.of(store, ThreadKey("", "elsewhere"))
+        await own_process(store)
+
+        async def step() -> None:
+            try:
+                await owner.step()
+            finally:
+                made.append(owner.head)
+
+        steps = asyncio.create_task(step())
+        await asyncio.sleep(0)
+        assert not steps.done()
+
+    await asyncio.to_thread(in_a_thread, work())
+    assert made == [1]
+    assert [record.sequence for record in await store.read(ThreadKey("", "elsewhere"))] == [1]
+
+
+@pytest.mark.parametrize("is_elsewhere", [False, True])
+async def test_a_store_that_is_closed_meanwhile_makes_its_commit(
+    pg_dsn: str, database: asyncpg.Connection[asyncpg.Record], is_elsewhere: bool
+) -> None:
+    store = PgCheckpointer(pg_dsn)
+    owner = await Owner.of(store)
+    await own_process(store)
+    step = asyncio.create_task(owner.step())
+    await asyncio.sleep(0)
+    assert not step.done()
+    await (asyncio.to_thread(store.close) if is_elsewhere else asyncio.sleep(0))
+    store.close()
+    await step
+    assert await database.fetchval("SELECT count(*) FROM taf.journal") == 1
+
+
+async def test_a_commit_that_is_made_while_it_is_looked_for_is_made_once(
+    store: PgCheckpointer, database: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    owner = await Owner.of(store)
+    await owner.step()
+    pid = await own_process(store)
+    one = store._machinery.service._loops._of[asyncio.get_running_loop()]
+    async with database.transaction():  # whoever writes to the thread waits for this
+        await database.execute("SELECT FROM taf.threads FOR UPDATE")
+        step = asyncio.create_task(owner.step())
+        await _until_waiting(database, {pid})
+        assert one._connection is not None
+        one._connection.terminate()  # the server goes on
+        await _until_waiting(database, {pid}, and_others=1)
+    await step
+    assert [record.sequence for record in await store.read(KEY)] == [1, 2]
+
+
+async def _until_waiting(database: asyncpg.Connection[asyncpg.Record], wanted: set[int], and_others: int = 0) -> None:
+    async with asyncio.timeout(HANG):
+        while True:
+            found = await database.fetch("SELECT pid FROM pg_locks WHERE NOT granted")
+            waiting = {row["pid"] for row in found}
+            if wanted <= waiting and len(waiting - wanted) >= and_others:
+                return
+            await asyncio.sleep(0.005)
