@@ -55,12 +55,12 @@ class Settings(NamedTuple):
         """How many of the connections may be lent to callers' event loops for good."""
         return 0 if self.is_pooled else min(self.pool_size // 2, MOST_LOOPS)
 
-    async def connect(self, dsn: str) -> Direct:
-        """Open a connection beside the pool."""
+    async def connect(self, dsn: str, *, times_out: bool = True) -> Direct:
+        """Open a connection beside the pool. ``times_out``: whether the driver bounds each statement."""
         return await asyncpg.connect(
             dsn,
             timeout=self.attempt_seconds,
-            command_timeout=self.attempt_seconds,
+            command_timeout=self.attempt_seconds if times_out else None,
             statement_cache_size=self.statement_cache_size,
         )
 

@@ -13,12 +13,15 @@ from contextlib import suppress
 from contextvars import Context
 from typing import Any
 
-from taf.checkpointer.postgres_connections import SPARE_SECONDS, Direct, Settings, close
+from taf.checkpointer.postgres_connections import Direct, Settings, close
 from taf.checkpointer.postgres_work import Piece, leaves_whole
 from taf.errors import CheckpointerClosedError, TafError
 
 WARM = 10
 """How many pieces of work a loop has asked for when it gets a connection."""
+
+UNUSED_SECONDS = 60.0
+"""How often a connection that nobody has used since is closed."""
 
 Take = Callable[[Piece[Any]], None]
 """Has a piece of work done by the service, of which nobody knows whether it was done."""
@@ -104,7 +107,7 @@ class LoopConnection:
         go_on()
 
     async def _do(self, piece: Piece[Any], connection: Direct) -> None:
-        # One timer for all of its statements: one of the driver's would open another connection to cancel by.
+        # One timer for all of its statements. Each of the driver's own would open another connection to cancel by.
         late = self._loop.call_later(self._settings.attempt_seconds, connection.terminate)
         try:
             result = await piece.work(connection, 0)
@@ -145,14 +148,14 @@ class LoopConnection:
 
     async def _open(self) -> None:
         try:
-            connection = await self._settings.connect(self._settings.dsn)
+            connection = await self._settings.connect(self._settings.dsn, times_out=False)
         except Exception:
             return  # the service does the work, or says why it cannot be done
         finally:
             self._task, self._asked = None, 0
         self._connection, self._keeper = connection, self._keep(connection)
         await anext(self._keeper)
-        self._sweep = self._loop.call_later(SPARE_SECONDS, self._close_unused)
+        self._sweep = self._loop.call_later(UNUSED_SECONDS, self._close_unused)
         if self._is_over:
             self._close()
 
@@ -167,7 +170,7 @@ class LoopConnection:
     def _close_unused(self) -> None:
         is_used, self._swept = self._piece is not None or self._asked != self._swept, self._asked
         if is_used:
-            self._sweep = self._loop.call_later(SPARE_SECONDS, self._close_unused)
+            self._sweep = self._loop.call_later(UNUSED_SECONDS, self._close_unused)
         else:
             self._close()
 

@@ -144,7 +144,7 @@ async def test_few_loops_have_one_and_all_stay_within_the_size_of_the_pool(
 async def test_one_that_is_not_used_is_closed(
     store: PgCheckpointer, database: asyncpg.Connection[asyncpg.Record], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(postgres_loops, "SPARE_SECONDS", 0.05)
+    monkeypatch.setattr(postgres_loops, "UNUSED_SECONDS", 0.05)
     own = await own_process(store)
     await until_gone(database, own)
     assert await own_process(store) not in (0, own)
