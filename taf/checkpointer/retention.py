@@ -10,7 +10,8 @@ from contextlib import suppress
 
 from taf.checkpointer.base import Cut, Snapshot, Stored
 from taf.checkpointer.fold import Fold
-from taf.checkpointer.journal import SNAPSHOT_FLOOR, Journal
+from taf.checkpointer.journal import Journal
+from taf.checkpointer.ledger import SNAPSHOT_FLOOR
 from taf.checkpointer.past import IN_BETWEEN, Moment, past
 from taf.errors import NotStorableError, UnknownThreadError
 from taf.state.execution import ExecutionStatus

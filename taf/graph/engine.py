@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from taf.checkpointer.base import Change, Posted, Signal
-from taf.checkpointer.journal import Ledger
+from taf.checkpointer.ledger import Ledger
 from taf.errors import (
     InvalidAnswerError,
     NothingToResumeError,

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any, Self
 
 from taf.checkpointer.base import Signal
-from taf.checkpointer.journal import Ledger
+from taf.checkpointer.ledger import Ledger
 from taf.errors import TafError
 from taf.graph.config import RunConfig
 from taf.graph.context import Context

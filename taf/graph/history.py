@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Callable, Generator
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from taf.checkpointer.journal import Told
+from taf.checkpointer.ledger import Told
 from taf.checkpointer.past import Moment, past
 from taf.errors import ConfigError, StoreCorruptError, TafError, UnknownCheckpointError, UnknownThreadError
 from taf.events import Event

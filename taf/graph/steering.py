@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from taf.checkpointer.base import Taken
-from taf.checkpointer.journal import Journal, Ledger
+from taf.checkpointer.journal import Journal
+from taf.checkpointer.ledger import Ledger
 from taf.graph.handover import messages_of
 from taf.graph.multitask import opened, wanted_of
 from taf.state.channel import Op

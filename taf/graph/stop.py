@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TypedDict
 
 from taf.checkpointer.base import Signal
-from taf.checkpointer.journal import Ledger
+from taf.checkpointer.ledger import Ledger
 from taf.errors import ThreadBusyError
 from taf.graph.active import PATIENCE_SECONDS, ActiveRun
 from taf.graph.runtime import Runtime

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from taf.checkpointer.journal import Ledger
+from taf.checkpointer.ledger import Ledger
 from taf.graph.context import AnswerRefused, Context, Host, enter, leave
 from taf.graph.context import Pause as LeftToAsk
 from taf.graph.halting import Halting

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from taf.checkpointer.base import Record
-from taf.checkpointer.journal import Told
+from taf.checkpointer.ledger import Told
 from taf.events import Event, EventType
 from taf.state.channel import Op
 from taf.state.copying import copy_value

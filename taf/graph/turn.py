@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeAlias
 
 from taf.checkpointer.base import Change, Posted, Stored, Taken
-from taf.checkpointer.journal import Ledger
+from taf.checkpointer.ledger import Ledger
 from taf.errors import AppClosedError, QueueWithdrawnError, StaleOwnerError, ThreadBusyError
 from taf.events import Event
 from taf.graph.config import RunConfig

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from taf.checkpointer.journal import Journal, Ledger
+from taf.checkpointer.journal import Journal
+from taf.checkpointer.ledger import Ledger
 from taf.errors import GraphChangedError
 from taf.graph.compatibility import Fit, Reason, Verdict, assess, names_of
 from taf.graph.inner import former_keys, inner_journal, inner_names, inner_thread

@@ -13,7 +13,7 @@ import pytest
 
 from taf import END, AgentState, CompiledGraph, ExecutionStatus, Message, StateGraph, interrupt, task
 from taf.checkpointer import BaseCheckpointer, EncryptedCheckpointer, InMemoryCheckpointer, Keys, SqliteCheckpointer
-from taf.checkpointer.journal import SNAPSHOT_FLOOR
+from taf.checkpointer.ledger import SNAPSHOT_FLOOR
 from taf.errors import StoreCorruptError
 from taf.state import append
 from tests.crash.journey import CONFIG as JOURNEY

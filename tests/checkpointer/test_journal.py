@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from taf.checkpointer import journal as journal_room
 from taf.checkpointer.base import Commit, Record, Signal, Stored, ThreadKey
-from taf.checkpointer.journal import Journal, Ledger
+from taf.checkpointer.journal import Journal
+from taf.checkpointer.ledger import Ledger
 from taf.checkpointer.memory import InMemoryCheckpointer
 from taf.errors import (
     InvalidTransitionError,

@@ -1,0 +1,253 @@
+"""One thread that is owned, and what is written to it: a commit is evolve + append.
+
+Snapshots are a cache, taken when what was written since the last one outweighs it, so that storage stays linear and
+loading stays bounded; dropping them all changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Protocol
+
+from taf.checkpointer.base import (
+    BaseCheckpointer,
+    Commit,
+    Grant,
+    InterruptRow,
+    Record,
+    Row,
+    Signal,
+    Snapshot,
+    Taken,
+    ThreadKey,
+)
+from taf.checkpointer.encoding import FactCodec
+from taf.checkpointer.lineage import Lineage
+from taf.checkpointer.snapshots import SnapshotCodec
+from taf.errors import NotStorableError
+from taf.serialization import dumps
+from taf.state.channel import Op
+from taf.state.facts import Answered, Fact, Stepped, Task, quick_tuple
+from taf.state.interrupts import InterruptStatus
+from taf.state.run import Ahead, Run, arrived, evolve
+from taf.state.schema import StateSchema, Values
+from taf.tuples import NamedTuple
+
+SNAPSHOT_FLOOR = 64 * 1024
+"""No snapshot is taken before this many bytes have been written since the last one."""
+
+
+class Warm(NamedTuple):
+    """A thread as it was last read or written here."""
+
+    born: str
+    run: Run
+    tail_bytes: int
+    snapshot_bytes: int
+    floor: int = 0
+    ops: tuple[Op, ...] = ()
+    """What has yet to be put on record when the thread goes on: see ``Shown``."""
+
+
+class Told(NamedTuple):
+    """A fact with what its record says of it."""
+
+    record: Record
+    fact: Fact
+
+
+class Keeper(Protocol):
+    """What a ledger needs of its journal."""
+
+    store: BaseCheckpointer
+    schema: StateSchema
+    clock: Callable[[], float]
+    graph: str
+    lineage: Lineage
+    codec: FactCodec
+    snapshots: SnapshotCodec
+
+    def remember(self, thread_id: str, warm: Warm) -> None:
+        """Keep a thread as it is known to be stored."""
+        ...
+
+    def forget(self, thread_id: str) -> None:
+        """Drop what is kept of a thread."""
+        ...
+
+
+class Ledger:
+    """One thread that is owned: its run, and the only way to write to it.
+
+    ``stage`` takes facts, ``save`` writes what was staged as one transaction. What is staged and not saved is not
+    told to anybody.
+    """
+
+    told: Sequence[Told] = ()
+    """What the last ``save`` wrote, if somebody wants to know."""
+
+    def __init__(self, journal: Keeper, key: ThreadKey, grant: Grant, warm: Warm) -> None:
+        store = journal.store
+        self._journal, self._epoch = journal, grant.epoch
+        self._append_now, self._clock, self._is_quick = store.append_now, journal.clock, store.is_quick
+        self._encode_straight = journal.codec.encode_straight
+        self._graph = journal.graph
+        self.born, self.run, self._floor, self.unrecorded = warm.born, warm.run, warm.floor, warm.ops
+        self._tail_bytes, self._snapshot_bytes = warm.tail_bytes, warm.snapshot_bytes
+        self._ahead: Ahead | None = None
+        self._saved: Run | Ahead = warm.run
+        self.committed = warm.run.sequence
+        """The sequence up to which the store has the thread."""
+        self._staged: list[Row] = []
+        self._facts: list[Fact] = []
+        self.is_told = True
+        """Whether somebody wants to know what is written."""
+        self._interrupts: tuple[InterruptRow, ...] = ()
+        self._taken: Taken | None = None
+        self.mail = grant.mail
+        """The messages that waited when the thread was acquired."""
+        self.key = key
+        self.is_open = True
+        self._failure: BaseException | None = None
+
+    def catch_up(self) -> Run:
+        """Return the run, also while plain steps are under way: ``run`` stays behind until this is called."""
+        if self._ahead is not None:
+            self.run, self._ahead = arrived(self._ahead), None
+        return self.run
+
+    def stage(self, fact: Fact, values: Values | None = None) -> None:
+        """Take one more fact. An impossible or unstorable one raises, and is not taken. ``values``: see ``evolve``."""
+        journal, run = self._journal, self.catch_up()
+        after = evolve(journal.schema, run, fact, values)
+        kind, body, items = journal.codec.encode(fact)
+        at = journal.clock()
+        if run.details is not after.details and (run.details.interrupts or after.details.interrupts):
+            self._interrupts += _interrupt_rows(journal.codec, run, after, fact, at)
+        self._staged.append((after.sequence, kind, after.run_id, at, body, items, after.step))
+        self._facts.append(fact)
+        self._tail_bytes += len(body)
+        self.run = after
+
+    def stage_straight(self, task: Task, ops: Sequence[Op], ahead: Ahead) -> None:
+        """Take a step of one node that led along its edges, for a run with no details.
+
+        Its fact is made only when it ``is_told``. Raise as ``stage`` does.
+        """
+        run, sequence, step, node, frontier, _ = ahead
+        body, items = self._encode_straight(task, ops, frontier)
+        self.run, self._ahead = run, ahead
+        self._staged.append((sequence, "stepped", run.run_id, self._clock(), body, items, step))
+        self._tail_bytes += len(body)
+        if self.is_told:
+            self._facts.append(Stepped(((node, task.key, ops),), frontier))
+
+    def unstage(self) -> None:
+        """Forget what is staged and not saved."""
+        if self._staged:
+            saved = self._saved
+            self._tail_bytes -= sum(len(row[4]) for row in self._staged)
+            self.run, self._ahead = saved if isinstance(saved, Run) else arrived(saved), None
+            self._staged, self._facts, self._interrupts, self._taken = [], [], (), None
+
+    def take(self, taken: Taken) -> None:
+        """Let messages be gone with what is staged."""
+        before = self._taken
+        if before is not None:
+            amendments = before.amendments if taken.amendments is None else taken.amendments
+            taken = Taken((*before.ids, *taken.ids), amendments)
+        self._taken = taken
+
+    async def save(self, *, release: bool = False) -> Sequence[Signal]:
+        """Write what is staged, and keep it as ``told`` if it is. Return the signals that wait for the run.
+
+        When the store fails, what is in memory is dropped: only the store knows what it holds.
+        """
+        facts = self._facts
+        commit = self._commit(release)
+        try:
+            signals = await self._journal.store.append(commit)
+        except BaseException as error:
+            self._failed(error)
+            raise
+        self._saved, self.committed = self.run, self.run.sequence
+        if release:
+            self.is_open = False
+            self._remember()
+        if self.is_told:
+            self.told = [Told(*one) for one in zip(commit.records, facts, strict=True)]
+        return signals
+
+    def _commit(self, is_release: bool) -> Commit:
+        """Return what is staged, which is not staged any more."""
+        if self._failure is not None:  # say again what went wrong: that the thread was let go of since is no news
+            raise self._failure
+        run, interrupts = self.catch_up(), self._interrupts
+        records = [quick_tuple(Record, row) for row in self._staged]
+        self._staged, self._facts, self._interrupts = [], [], ()
+        snapshot = self._snapshot() if self._tail_bytes > SNAPSHOT_FLOOR else None
+        key, epoch, head, graph, taken = self.key, self._epoch, self.committed, self._graph, self._taken
+        self._taken = None
+        return Commit(key, epoch, head, records, run.status, run.run_id, interrupts, snapshot, is_release, graph, taken)
+
+    def save_quickly(self) -> Sequence[Signal] | None:
+        """Do what ``save`` does, without an await, for one plain step that nobody is told of.
+
+        Return None, with nothing done, where more is to be written, and in a store that is not quick.
+        """
+        staged = self._staged
+        if len(staged) != 1 or self._facts or self._tail_bytes > SNAPSHOT_FLOOR:
+            return None
+        if not self._is_quick or self._taken is not None:
+            return None
+        row = staged.pop()
+        try:
+            signals = self._append_now(self.key, self._epoch, self.committed, row)
+        except BaseException as error:
+            self._failed(error)
+            raise
+        self._saved, self.committed = self._ahead or self.run, row[0]
+        return signals
+
+    def _failed(self, error: BaseException) -> None:
+        self._failure, self._is_quick = error, False  # what comes next hears of it
+        self.abandon()
+
+    def _snapshot(self) -> Snapshot | None:
+        """Return a snapshot if what was written since the last one outweighs it."""
+        is_older = self.run.edition.version != self._journal.lineage.version  # what is stored has not been migrated
+        if is_older or self._tail_bytes <= self._snapshot_bytes:
+            return None
+        try:
+            found = self._journal.snapshots.take(self.run)
+        except NotStorableError:  # it is only a cache: the journal holds all that it would hold
+            self._snapshot_bytes = 2 * self._tail_bytes
+            return None
+        self._tail_bytes, self._snapshot_bytes = 0, sum(map(len, found.parts))
+        return found
+
+    def abandon(self) -> None:
+        """Let go without writing: the thread becomes free by itself."""
+        if self.is_open:
+            self.is_open = False
+            self._journal.forget(self.key.thread)
+            self._journal.store.abandon(self.key, self._epoch)
+
+    def _remember(self) -> None:
+        if self.run.sequence:
+            warm = Warm(self.born, self.run, self._tail_bytes, self._snapshot_bytes, self._floor)
+            self._journal.remember(self.key.thread, warm)
+
+
+def _interrupt_rows(codec: FactCodec, before: Run, after: Run, fact: Fact, at: float) -> tuple[InterruptRow, ...]:
+    """Return the interrupt records that a fact opened, changed or closed, as they are to be stored."""
+    was = {record.id: record for record in before.details.interrupts}
+    now = {record.id: record for record in after.details.interrupts}
+    found = [record for record in now.values() if was.get(record.id) is not record]
+    if isinstance(fact, Answered):
+        found.append(fact.record)
+    else:
+        gone = [record for record in was.values() if record.id not in now]
+        found += [replace(r, status=InterruptStatus.WITHDRAWN, version=r.version + 1) for r in gone]
+    return tuple(InterruptRow(r.id, r.status.value, r.node, at, dumps(codec.record(r))) for r in found)
