@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from taf.checkpointer import journal as journal_room
+from taf.checkpointer import ledger as ledger_room
 from taf.checkpointer.base import Commit, Record, Signal, Stored, ThreadKey
 from taf.checkpointer.journal import Journal
 from taf.checkpointer.ledger import Ledger
@@ -111,7 +112,7 @@ def test_at_every_point_a_thread_reads_as_it_was_written(facts: list[Fact], how:
         store = InMemoryCheckpointer()
         journal, ledger = journal_of(store), None
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(journal_room, "SNAPSHOT_FLOOR", floor)
+            patch.setattr(ledger_room, "SNAPSHOT_FLOOR", floor)
             for place, fact in enumerate(facts):
                 ledger = ledger or await owned(journal)
                 assert outline(ledger.run) == outline(replay(SCHEMA, Run("t"), facts[:place]))
@@ -145,7 +146,7 @@ LISTS: list[tuple[str, Sequence[Any]]] = [
 async def test_a_list_that_did_more_than_grow_reads_as_it_was_written(
     ops: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(journal_room, "SNAPSHOT_FLOOR", 0)
+    monkeypatch.setattr(ledger_room, "SNAPSHOT_FLOOR", 0)
     store = InMemoryCheckpointer()
     ledger = await owned(journal_of(store, NOTES))
     await commit(ledger, start(), stepped(("append", "items", ["first"])))
@@ -251,7 +252,7 @@ async def test_what_grew_beyond_one_row_is_still_snapshot_and_read(monkeypatch: 
     for number in range(5):
         big = chr(97 + number) * 3_000_000
         await commit(ledger, stepped(("append", "kept", [big, "small"]), ("merge", "scores", {big[:2]: big})))
-    monkeypatch.setattr(journal_room, "SNAPSHOT_FLOOR", 0)
+    monkeypatch.setattr(ledger_room, "SNAPSHOT_FLOOR", 0)
     ledger._snapshot_bytes = 0
     await commit(ledger, stepped(("set", "count", 1)))
 
@@ -260,7 +261,7 @@ async def test_what_grew_beyond_one_row_is_still_snapshot_and_read(monkeypatch: 
 
 
 async def test_a_snapshot_that_no_row_can_hold_is_left_out_and_fails_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(journal_room, "SNAPSHOT_FLOOR", 0)
+    monkeypatch.setattr(ledger_room, "SNAPSHOT_FLOOR", 0)
     store = InMemoryCheckpointer()
     ledger = await owned(journal_of(store, NOTES))
     await commit(ledger, start(), stepped(("set", "count", 0)))
@@ -363,7 +364,7 @@ async def test_a_hole_in_the_journal_is_noticed_and_named() -> None:
 
 
 async def test_a_snapshot_whose_list_items_are_lost_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(journal_room, "SNAPSHOT_FLOOR", 0)
+    monkeypatch.setattr(ledger_room, "SNAPSHOT_FLOOR", 0)
     store = InMemoryCheckpointer()
     await commit(await owned(journal_of(store, NOTES)), start(), stepped(("set", "count", 1)), release=True)
     change(store, 0, items=None)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from taf.checkpointer import journal as journal_room
+from taf.checkpointer import ledger as ledger_room
 from taf.checkpointer import retention
 from taf.checkpointer.base import Cut, Record, Snapshot, ThreadKey
 from taf.checkpointer.journal import Journal
@@ -87,13 +87,13 @@ def test_pruned_anywhere_a_thread_reads_and_goes_on_as_it_was(
             assert seen(found[0]) == expected[-1]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(journal_room, "SNAPSHOT_FLOOR", floor)
+        patch.setattr(ledger_room, "SNAPSHOT_FLOOR", floor)
         patch.setattr(retention, "SNAPSHOT_FLOOR", floor)
         asyncio.run(check())
 
 
 async def test_who_had_the_thread_in_memory_takes_no_snapshot_of_what_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(journal_room, "SNAPSHOT_FLOOR", 0)
+    monkeypatch.setattr(ledger_room, "SNAPSHOT_FLOOR", 0)
     store = InMemoryCheckpointer()
     journal, elsewhere = journal_of(store, NOTES), journal_of(store, NOTES)
     await written(journal, [start(), *[stepped(("append", "items", [str(n)])) for n in range(5)]])

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from taf import InMemoryCheckpointer, SqliteCheckpointer
-from taf.checkpointer import BaseCheckpointer, journal
+from taf.checkpointer import BaseCheckpointer, ledger
 from tests.golden.threads import JOURNEYS, Journey, seen
 
 FOLDER = Path(__file__).parent
@@ -30,7 +30,7 @@ def made_here() -> dict[str, Journey]:
 
 async def make(store: BaseCheckpointer) -> dict[str, Any]:
     """Make all threads in an empty store, and return what is seen of each."""
-    journal.SNAPSHOT_FLOOR = 1500  # so that small threads have snapshots
+    ledger.SNAPSHOT_FLOOR = 1500  # so that small threads have snapshots
     found: dict[str, Any] = {}
     async with store:
         for name, one in made_here().items():

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from taf import END, START, EventType, ExecutionStatus, Send, StateGraph, interrupt
 from taf.checkpointer import BaseCheckpointer
-from taf.checkpointer import journal as journal_room
+from taf.checkpointer import ledger as ledger_room
 from taf.errors import ConfigError, GraphChangedError
 from taf.graph import CompiledGraph
 from taf.state import append
@@ -76,7 +76,7 @@ def graph(version: int, store: BaseCheckpointer, *, first: int = 1, **changed: A
 @pytest.fixture(autouse=True, params=["records", "snapshots"])
 def floor(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let threads be read back from their records, or from snapshots."""
-    monkeypatch.setattr(journal_room, "SNAPSHOT_FLOOR", 0 if request.param == "snapshots" else 10**9)
+    monkeypatch.setattr(ledger_room, "SNAPSHOT_FLOOR", 0 if request.param == "snapshots" else 10**9)
 
 
 @pytest.fixture

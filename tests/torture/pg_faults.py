@@ -16,7 +16,7 @@ from typing import Any
 
 import asyncpg
 
-from taf.checkpointer import PgCheckpointer, journal
+from taf.checkpointer import PgCheckpointer, ledger
 from taf.errors import StoreUnavailableError
 from tests.crash.faults import check, fresh, in_child, look
 from tests.crash.journey import Files, build, compiled, go_on
@@ -131,5 +131,5 @@ def try_each(folder: Path, dsn: str, fault: str, stride: int) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    journal.SNAPSHOT_FLOOR = 200  # so that there are some
+    ledger.SNAPSHOT_FLOOR = 200  # so that there are some
     report(try_each(Path(sys.argv[1]), sys.argv[2], sys.argv[3], int(sys.argv[4])))
