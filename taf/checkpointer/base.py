@@ -150,11 +150,15 @@ class Stored(NamedTuple):
 
 
 class Grant(NamedTuple):
-    """Leave to write: the thread as it is, the epoch that every write has to carry, and the messages that wait."""
+    """Leave to write: the thread as it is, the epoch that every write has to carry, and the messages that wait.
+
+    ``has_begun``: a first commit was written with it. See ``Begins``.
+    """
 
     epoch: int
     stored: Stored
     mail: Mail = NO_MAIL
+    has_begun: bool = False
 
 
 class Commit(NamedTuple):
@@ -265,6 +269,7 @@ class BaseCheckpointer(ABC):
     """True for a store that also has ``append_now``: who has nothing to wait for need not await it."""
 
     def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
         if "append" in vars(cls):  # who changes that one alone is not to be passed by
             cls.is_quick = "append_now" in vars(cls)
 

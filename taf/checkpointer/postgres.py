@@ -33,6 +33,7 @@ from taf.checkpointer.base import (
     ThreadRow,
     Watcher,
 )
+from taf.checkpointer.begins import Begins
 from taf.checkpointer.postgres_claims import Claims
 from taf.checkpointer.postgres_commits import Commits
 from taf.checkpointer.postgres_connections import Connection, Settings
@@ -52,7 +53,7 @@ PATIENCE = 10.0
 """For how many seconds a store that was forgotten, and not closed, keeps whoever finds it waiting."""
 
 
-class PgCheckpointer(BaseCheckpointer):
+class PgCheckpointer(Begins, BaseCheckpointer):
     """The store of many machines.
 
     ``dsn`` is the address of the database, as ``postgresql://user@host/database``. Behind a pooler in transaction mode
@@ -104,6 +105,11 @@ class PgCheckpointer(BaseCheckpointer):
         """See ``BaseCheckpointer.acquire``. An owner in this process is alive until it releases or abandons."""
         self._machinery.enter()
         return await self._claims.acquire(key, lease_seconds, known, create)
+
+    async def begin(self, first: Commit, *, lease_seconds: float, known: Known | None = None) -> Grant:
+        """See ``Begins.begin``."""
+        self._machinery.enter()
+        return await self._claims.begin(first, lease_seconds, known)
 
     def abandon(self, key: ThreadKey, epoch: int) -> None:
         """See ``BaseCheckpointer.abandon``. The thread is released in passing, or else when its lease ends."""

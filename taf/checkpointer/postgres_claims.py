@@ -1,32 +1,135 @@
-"""Claims of threads in Postgres: one statement each, or one for many that are claimed at the same time."""
+"""Claims of threads in Postgres: one statement each, or one for many that are claimed at the same time.
+
+A claim may write the first record of a run with it. Whether it did is told by the mark that it leaves in the thread's
+row: so it is known as well when an answer was lost, and the claim is made again.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from taf.checkpointer import postgres_rows as rows
-from taf.checkpointer.base import Grant, Known, ThreadKey
+from taf.checkpointer.base import Change, Commit, Grant, Known, Mail, Stored, ThreadKey
 from taf.checkpointer.postgres_batches import Batches
 from taf.checkpointer.postgres_connections import Connection
 from taf.checkpointer.postgres_mail import Mailbox
 from taf.checkpointer.postgres_pulse import Lease, Pulse
-from taf.checkpointer.postgres_rows import Statements, ThreadState, encode_name
+from taf.checkpointer.postgres_rows import Statements, ThreadState, encode_name, owned_unless
 from taf.checkpointer.postgres_service import Service
 from taf.checkpointer.watches import Place
 from taf.errors import StoreCorruptError, ThreadBusyError
 from taf.ids import new_id
 
 
+class ClaimStatements:
+    """The statements that make somebody the owner of threads."""
+
+    def __init__(self, of: Callable[[str], str]) -> None:
+        lease = "clock_timestamp() + {} * interval '1 second'".format
+        own = f"owner = $3, life_lock = $5, lease_until = {lease('$6')}, signals = '{{{{}}}}'"
+        taken = f"epoch = nextval('{{epochs}}'), {own}"
+        free = f"NOT {owned_unless('$3', '$4')}"
+        names = "tenant, thread, born, epoch, owner, life_lock, lease_until"
+        given = f"$1, $2, $7, nextval('{{epochs}}'), $3, $5, {lease('$6')}"
+        unheld = "FALSE AS is_owned"
+        self.take = of(
+            f"UPDATE {{threads}} AS t SET {taken} WHERE tenant = $1 AND thread = $2 AND head > 0 AND {free}"
+            f" RETURNING t.*, {unheld}"
+        )
+        self.claim = of(
+            f"INSERT INTO {{threads}} AS t ({names}) VALUES ({given})"
+            f" ON CONFLICT (tenant, thread) DO UPDATE SET {taken} WHERE {free} RETURNING t.*, {unheld}"
+        )
+        first = ("$9::bigint", "$10::bytea", "$11::bytea", "$12::bytea", "$13::float8", "$14::bigint")
+        as_supposed = "t.head = $8 AND t.messages = 0 AND ($8 = 0 OR (t.born = $15::text AND t.floor = $16::bigint))"
+        self.begin = of(
+            f"WITH claimed AS (INSERT INTO {{threads}} AS t ({names}, {', '.join(_HEAD)}, revision) VALUES ({given},"
+            f" {', '.join(map(_either('$8::bigint = 0').format, first, _HEAD.values()))},"
+            f" CASE WHEN $8 = 0 THEN 1 ELSE 0 END) ON CONFLICT (tenant, thread) DO UPDATE SET {taken},"
+            f" {_moved(as_supposed, first)} WHERE {free} RETURNING t.*),"
+            f" journal AS (INSERT INTO {{journal}} ({_RECORD}) SELECT id, $9, $17::bytea, $11, $13, $18::bytea,"
+            " $19::bytea, $20::bigint FROM claimed WHERE head = $9 AND mark = $14 ON CONFLICT DO NOTHING)"
+            f" SELECT *, {unheld} FROM claimed"
+        )
+        excluded = tuple(f"excluded.{name}" for name in _HEAD)
+        kinds = ("bytea", "bytea", "float8", "text", "bigint", "bytea", "bytea", "bytea", "float8", "bigint", "bytea")
+        arrays = rows.arrays(4, *kinds, "bytea", "bytea", "bigint")
+        self.claim_many = of(
+            f"WITH g AS (SELECT * FROM unnest({arrays}) AS g (tenant, thread, seconds, born, {', '.join(_HEAD)},"
+            " kind, body, items, step)),"
+            f" claimed AS (INSERT INTO {{threads}} AS t ({names}, {', '.join(_HEAD)}, revision) SELECT g.tenant,"
+            f" g.thread, g.born, nextval('{{epochs}}'), $1, $3, {lease('g.seconds')},"
+            f" {', '.join(f'g.{name}' for name in _HEAD)}, least(g.head, 1) FROM g"
+            " ON CONFLICT (tenant, thread) DO UPDATE SET epoch = excluded.epoch, owner = excluded.owner,"
+            " life_lock = excluded.life_lock, lease_until = excluded.lease_until, signals = '{{}}',"
+            f" {_moved('excluded.head > 0 AND t.head = 0 AND t.messages = 0', excluded)}"
+            f" WHERE NOT {owned_unless('$1', '$2')} RETURNING t.*),"
+            f" journal AS (INSERT INTO {{journal}} ({_RECORD}) SELECT c.id, g.head, g.kind, g.run_id, g.updated,"
+            " g.body, g.items, g.step FROM claimed AS c JOIN g ON g.tenant = c.tenant AND g.thread = c.thread"
+            " WHERE g.head > 0 AND c.head = g.head AND c.mark = g.mark ON CONFLICT DO NOTHING)"
+            f" SELECT *, {unheld} FROM claimed"
+        )
+
+
+_HEAD = {
+    "head": "0",
+    "status": "'idle'::bytea",
+    "run_id": "''::bytea",
+    "graph": "''::bytea",
+    "updated": "0::float8",
+    "mark": "0",
+}
+"""What a commit changes in a thread's row, with the values of a thread that has no records."""
+
+_RECORD = "thread, sequence, kind, run_id, at, body, items, step"
+
+
+def _either(condition: str) -> str:
+    return f"CASE WHEN {condition} THEN {{}} ELSE {{}} END"
+
+
+def _moved(condition: str, values: Sequence[str]) -> str:
+    """Return the assignments of a row that moves on under a condition, and else stays as it is."""
+    new = {**dict(zip(_HEAD, values, strict=True)), "revision": "t.revision + 1"}
+    return ", ".join(f"{name} = {_either(condition).format(value, f't.{name}')}" for name, value in new.items())
+
+
 class _Part(NamedTuple):
-    """What a caller wants. ``held`` is the lease, once it is there."""
+    """What a caller wants. ``held`` is the lease, once it is there. ``mark`` is how ``first`` is known again."""
 
     key: ThreadKey
     seconds: float
     known: Known | None
     create: bool
     held: list[Lease]
+    first: Commit | None = None
+    mark: int = 0
+
+    @property
+    def head(self) -> tuple[Any, ...]:
+        """The columns of ``_HEAD`` as the first commit leaves them."""
+        first = self.first
+        assert first is not None
+        names = (encode_name(first.status), encode_name(first.run_id), encode_name(first.graph))
+        return (first.records[0].sequence, *names, first.records[0].at, self.mark)
+
+    @property
+    def record(self) -> tuple[Any, ...]:
+        """The columns kind, body, items and step of its record."""
+        assert self.first is not None
+        record = self.first.records[0]
+        return encode_name(record.kind), record.body, record.items, record.step
+
+    def has_begun(self, row: rows.Row) -> bool:
+        """Say whether the first commit is in a row that was claimed."""
+        first = self.first
+        return first is not None and row["mark"] == self.mark and row["head"] == first.records[0].sequence
+
+
+_NOTHING_FIRST = (0, b"idle", b"", b"", 0.0, 0, b"", b"", None, 0)
 
 
 class Claims:
@@ -40,31 +143,43 @@ class Claims:
         mailbox: Mailbox,
         abandon: Callable[[ThreadKey, int], None],
     ) -> None:
-        self._service, self._pulse, self._sql, self._mailbox = service, pulse, statements, mailbox
+        self._service, self._pulse, self._mailbox = service, pulse, mailbox
+        self._sql = ClaimStatements(statements.of)
         self._abandon, self._reader = abandon, mailbox.reader
         self._batches: Batches[_Part, Grant | None] = Batches(service, self._together)
 
     async def acquire(self, key: ThreadKey, seconds: float, known: Known | None, create: bool) -> Grant | None:
         """See ``BaseCheckpointer.acquire``."""
-        loop, pulse = asyncio.get_running_loop(), self._pulse
-        part = _Part(key, seconds, known, create, [])
+        return await self._done(_Part(key, seconds, known, create, []))
+
+    async def begin(self, first: Commit, seconds: float, known: Known | None) -> Grant:
+        """See ``Begins.begin``."""
+        grant = await self._done(_Part(first.key, seconds, known, True, [], first, random.getrandbits(62)))
+        assert grant is not None
+        return grant
+
+    async def _done(self, part: _Part) -> Grant | None:
+        loop, pulse, key = asyncio.get_running_loop(), self._pulse, part.key
 
         async def alone(connection: Connection, _: int) -> Grant | None:
             self._undo(part)
             await pulse.until_ready()
-            state = await self._claim(connection, part)
-            return None if state is None else await self._granted(connection, part, state)
+            row = await self._claim(connection, part)
+            return None if row is None else await self._granted(connection, part, row)
 
         def after(grant: Grant | None) -> None:
             if grant is None:
                 return
             pulse.unclaim(key)
+            if grant.has_begun and pulse.watches.wants(key, has_signals=False):
+                stored = grant.stored
+                pulse.watches.tell(key, part.held[-1].seen, Change(stored.head, stored.status, stored.run_id, ()))
             # Nobody is left to release it.
             if loop.is_closed():
                 self._abandon(key, grant.epoch)
 
         what = f'acquire thread "{key.thread}"'
-        if create:
+        if part.create:
             return await self._batches.run(what, part, alone, after, lambda: self._undo(part))
         return await self._service.run(what, alone, after, lambda: self._undo(part))
 
@@ -79,25 +194,32 @@ class Claims:
         part.held.append(Lease(state.thread, state.epoch, part.seconds, Place(state.thread, state.revision)))
         self._pulse.hold(part.key, part.held[-1])
 
-    async def _granted(self, connection: Connection, part: _Part, state: ThreadState) -> Grant:
+    async def _granted(self, connection: Connection, part: _Part, row: rows.Row) -> Grant:
+        state = rows.state_of(row, part.key.thread)
         self._hold(part, state)
-        return await self._mailbox.granted(connection, part.key, state, part.known)
+        return await self._grant(connection, part, row, state)
 
-    async def _claim(self, connection: Connection, part: _Part) -> ThreadState | None:
+    async def _grant(self, connection: Connection, part: _Part, row: rows.Row, state: ThreadState) -> Grant:
+        if not part.has_begun(row):
+            return await self._mailbox.granted(connection, part.key, state, part.known)
+        head = (state.born, state.head, state.status, state.run_id)
+        stored = Stored(*head, is_owned=False, is_known=True, snapshot=None, items=(), tail=(), floor=state.floor)
+        return Grant(state.epoch, stored, Mail((), state.amendments), has_begun=True)
+
+    async def _claim(self, connection: Connection, part: _Part) -> rows.Row | None:
         """Take a thread, and leave it claimed in this process: behind a pooler it is not committed yet."""
         pulse, key, create = self._pulse, part.key, part.create
+        statement, values = self._statement(part)
         while True:
             if pulse.lease(key) is None and pulse.claim(key):
                 try:
-                    values = (*self._reader.place(key)[:3], False, pulse.life_lock, part.seconds)
-                    extra = (new_id(),) if create else ()
-                    row = await connection.fetchrow(self._sql.claim if create else self._sql.take, *values, *extra)
-                    taken = None if row is None else rows.state_of(row, key.thread)
+                    names = (*self._reader.place(key)[:3], False, pulse.life_lock, part.seconds)
+                    row = await connection.fetchrow(statement, *names, *values)
                 except BaseException:
                     pulse.unclaim(key)
                     raise
-                if taken is not None:
-                    return taken
+                if row is not None:
+                    return row
                 pulse.unclaim(key)
             state = await self._reader.find(connection, key)
             if state is not None and state.is_owned:
@@ -105,6 +227,13 @@ class Claims:
             if not create and (state is None or not state.head):
                 return None
             await asyncio.sleep(0)  # somebody was quicker, and is gone again
+
+    def _statement(self, part: _Part) -> tuple[str, tuple[Any, ...]]:
+        """Return the statement that claims one thread, and its parameters behind the first six."""
+        if part.first is None:
+            return (self._sql.claim, (new_id(),)) if part.create else (self._sql.take, ())
+        known = ("", 0) if part.known is None else (part.known.born, part.known.floor)
+        return self._sql.begin, (new_id(), part.first.expected, *part.head, *known, *part.record)
 
     async def _together(self, connection: Connection, parts: Sequence[_Part]) -> Sequence[Grant | None]:
         """Claim many. One that is not free, or cannot be read, is left to be claimed alone."""
@@ -115,34 +244,39 @@ class Claims:
             for part in parts
             if pulse.lease(part.key) is None and pulse.claim(part.key)
         }
-        states: dict[ThreadKey, ThreadState] = {}
+        found: dict[ThreadKey, tuple[rows.Row, ThreadState]] = {}
         try:
             for row in await self._claim_many(connection, chosen):
                 part = chosen[row["tenant"], row["thread"]]
-                states[part.key] = rows.state_of(row, part.key.thread)
-                self._hold(part, states[part.key])
+                found[part.key] = row, rows.state_of(row, part.key.thread)
+                self._hold(part, found[part.key][1])
         finally:
             for part in chosen.values():
                 if not part.held:
                     pulse.unclaim(part.key)
-        return [await self._shown(connection, part, states.get(part.key)) for part in parts]
+        return [await self._shown(connection, part, found.get(part.key)) for part in parts]
 
     async def _claim_many(self, connection: Connection, chosen: dict[tuple[bytes, bytes], _Part]) -> Sequence[rows.Row]:
         if not chosen:
             return ()
-        tenants, threads, seconds, born = zip(
-            *((*names, chosen[names].seconds, new_id()) for names in sorted(chosen)), strict=True
-        )
-        pulse = self._pulse
-        return await connection.fetch(
-            self._sql.claim_many, tenants, threads, pulse.owner, False, pulse.life_lock, seconds, born
-        )
+        pulse, given = self._pulse, [(*names, chosen[names]) for names in sorted(chosen)]
+        columns = zip(*[(*names, part.seconds, new_id(), *_first_of(part)) for *names, part in given], strict=True)
+        return await connection.fetch(self._sql.claim_many, pulse.owner, False, pulse.life_lock, *map(list, columns))
 
-    async def _shown(self, connection: Connection, part: _Part, state: ThreadState | None) -> Grant | None:
-        if state is None or not part.held:
+    async def _shown(
+        self, connection: Connection, part: _Part, found: tuple[rows.Row, ThreadState] | None
+    ) -> Grant | None:
+        if found is None or not part.held:
             return None
         try:
-            return await self._mailbox.granted(connection, part.key, state, part.known)
+            return await self._grant(connection, part, *found)
         except StoreCorruptError:
             self._undo(part)
             return None
+
+
+def _first_of(part: _Part) -> tuple[Any, ...]:
+    """Return what a claim among many writes. On records that are known it writes nothing: those are looked at alone."""
+    if part.first is None or part.first.expected:
+        return _NOTHING_FIRST
+    return (*part.head, *part.record)

@@ -162,27 +162,6 @@ class Statements:
         self.look = self.of(f"{looked} WHERE (tenant, thread) IN (SELECT * FROM unnest($1::bytea[], $2::bytea[]))")
 
     def _prepare_owning(self) -> None:
-        own = "owner = $3, life_lock = $5, lease_until = clock_timestamp() + $6 * interval '1 second', signals = '{{}}'"
-        taken = f"epoch = nextval('{{epochs}}'), {own}"
-        free = f"NOT {owned_unless('$3', '$4')}"
-        returned = "RETURNING t.*, FALSE AS is_owned"
-        self.take = self.of(
-            f"UPDATE {{threads}} AS t SET {taken} WHERE tenant = $1 AND thread = $2 AND head > 0 AND {free} {returned}"
-        )
-        self.claim = self.of(
-            "INSERT INTO {threads} AS t (tenant, thread, born, epoch, owner, life_lock, lease_until) VALUES"
-            " ($1, $2, $7, nextval('{epochs}'), $3, $5, clock_timestamp() + $6 * interval '1 second')"
-            f" ON CONFLICT (tenant, thread) DO UPDATE SET {taken} WHERE {free} {returned}"
-        )
-        names = "tenant, thread, born, epoch, owner, life_lock, lease_until"
-        self.claim_many = self.of(
-            f"INSERT INTO {{threads}} AS t ({names}) SELECT g.tenant, g.thread, g.born, nextval('{{epochs}}'), $3, $5,"
-            " clock_timestamp() + g.seconds * interval '1 second'"
-            " FROM unnest($1::bytea[], $2::bytea[], $6::float8[], $7::text[]) AS g (tenant, thread, seconds, born)"
-            " ON CONFLICT (tenant, thread) DO UPDATE SET epoch = excluded.epoch, owner = excluded.owner,"
-            " life_lock = excluded.life_lock, lease_until = excluded.lease_until, signals = '{{}}'"
-            f" WHERE {free} {returned}"
-        )
         is_owners = "id = $1 AND epoch = $2 AND owner = $3"
         self.discard = self.of(
             f"DELETE FROM {{threads}} WHERE {is_owners} AND head = 0 AND messages = 0"
@@ -233,8 +212,8 @@ class Statements:
         return statement.format_map(self.tables)
 
     def _prepare_group_commit(self) -> None:
-        given = _arrays(2, *("bigint",) * 4, "bytea", "bytea", "float8", "bytea", "bigint", "boolean", "float8")
-        records = _arrays(13, "bigint", "bigint", "bytea", "bytea", "float8", "bytea", "bytea", "bigint")
+        given = arrays(2, *("bigint",) * 4, "bytea", "bytea", "float8", "bytea", "bigint", "boolean", "float8")
+        records = arrays(13, "bigint", "bigint", "bytea", "bytea", "float8", "bytea", "bytea", "bigint")
         self.append_many = self.of(
             "WITH fence AS (UPDATE {threads} AS t SET head = g.head, status = g.status, run_id = g.run_id,"
             " updated = coalesce(g.updated, t.updated), graph = coalesce(nullif(g.graph, ''::bytea), t.graph),"
@@ -281,16 +260,16 @@ class Statements:
             values = ", ".join(f"${first + n}" for n in range(7))
             parts.append(f"journal AS (INSERT INTO {{journal}} {columns} SELECT id, {values} FROM fence)")
         elif records:
-            arrays = _arrays(first, "bigint", "bytea", "bytea", "float8", "bytea", "bytea", "bigint")
+            rows = arrays(first, "bigint", "bytea", "bytea", "float8", "bytea", "bytea", "bigint")
             parts.append(
-                f"journal AS (INSERT INTO {{journal}} {columns} SELECT fence.id, r.* FROM fence, unnest({arrays}) AS r)"
+                f"journal AS (INSERT INTO {{journal}} {columns} SELECT fence.id, r.* FROM fence, unnest({rows}) AS r)"
             )
         first += 7 if records else 0
         if has_interrupts:
-            arrays = _arrays(first, "bytea", "bytea", "bytea", "float8", "bytea")
+            rows = arrays(first, "bytea", "bytea", "bytea", "float8", "bytea")
             parts.append(
                 "interrupts AS (INSERT INTO {interrupts} AS i (thread, id, status, node, changed, body)"
-                f" SELECT fence.id, r.a, r.b, r.c, r.d, r.e FROM fence, unnest({arrays}) WITH ORDINALITY"
+                f" SELECT fence.id, r.a, r.b, r.c, r.d, r.e FROM fence, unnest({rows}) WITH ORDINALITY"
                 " AS r (a, b, c, d, e, n) ORDER BY n ON CONFLICT (id) DO UPDATE SET thread = excluded.thread,"
                 " status = excluded.status, node = excluded.node, changed = excluded.changed, body = excluded.body)"
             )
@@ -366,7 +345,8 @@ def _left_behind(ids: int) -> str:
     return f"greatest(messages - {was('messages')} + {there}, 0)"
 
 
-def _arrays(first: int, *kinds: str) -> str:
+def arrays(first: int, *kinds: str) -> str:
+    """Return parameters from the number ``first`` on, as arrays of these kinds."""
     return ", ".join(f"${first + n}::{kind}[]" for n, kind in enumerate(kinds))
 
 

@@ -90,8 +90,7 @@ async def test_what_comes_one_after_another_goes_through_the_loops_own(store: Pg
 
 
 async def test_every_kind_of_work_is_done_there(pg_proxy: Proxy, store: PgCheckpointer) -> None:
-    await own_process(store)
-    begun = store._machinery.service.call
+    own, begun = await own_process(store), store._machinery.service.call
     store._machinery.service.call = lambda what: pytest.fail("it went to the other thread")  # type: ignore[method-assign]
     owner = await Owner.of(store)
     await owner.step()
@@ -107,6 +106,7 @@ async def test_every_kind_of_work_is_done_there(pg_proxy: Proxy, store: PgCheckp
     assert (stored.head, stored.is_owned) == (2, False)
     assert [row.id for row in await store.interrupts(KEY)] == ["i"]
     assert await store.delete(KEY)
+    assert await server_process(store) == own
     store._machinery.service.call = begun  # type: ignore[method-assign]
 
 

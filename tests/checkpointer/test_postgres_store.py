@@ -14,7 +14,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from taf.checkpointer import PgCheckpointer, postgres_pulse
+from taf.checkpointer import PgCheckpointer, postgres_loops, postgres_pulse
 from taf.checkpointer.base import Change, Signal, ThreadKey
 from taf.checkpointer.postgres_connections import Settings
 from taf.checkpointer.postgres_schema import VERSION
@@ -338,8 +338,9 @@ async def test_a_signal_that_cannot_be_read_does_not_make_a_commit_look_like_a_f
 
 
 async def test_what_is_refused_costs_no_connection(
-    store: PgCheckpointer, database: asyncpg.Connection[asyncpg.Record]
+    store: PgCheckpointer, database: asyncpg.Connection[asyncpg.Record], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(postgres_loops, "WARM", 1000)  # none is opened meanwhile
     owner = await Owner.of(store)
     await owner.step()
     before = await sessions(database)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -31,7 +32,8 @@ class Points:
 
     def _hooked(self, method: Any) -> Any:
         async def hooked(connection: Any, statement: str, *given: Any, **options: Any) -> Any:
-            is_point = connection._proxy is not None
+            # Of the pool, or of an event loop's own.
+            is_point = connection._proxy is not None or threading.current_thread().name != "taf-postgres"
             if is_point and not (self.is_of_server and statement.startswith(("BEGIN", "COMMIT", "ROLLBACK"))):
                 self._reach(connection)
             answer = await method(connection, statement, *given, **options)

@@ -1,0 +1,27 @@
+"""What a store may do besides, where each way to it is long: make somebody a thread's owner and write, in one go."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from taf.checkpointer.base import Commit, Grant, Known
+
+
+class Begins(ABC):
+    """A checkpointer that has ``begin``: a run then waits for its store once, and not twice, before its first node."""
+
+    can_begin: bool = True
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "append" in vars(cls) or "acquire" in vars(cls):  # who changes these alone is not to be passed by
+            cls.can_begin = "begin" in vars(cls)
+
+    @abstractmethod
+    async def begin(self, first: Commit, *, lease_seconds: float, known: Known | None = None) -> Grant:
+        """Do what ``acquire`` does, and write a first commit with it where the thread is as that commit supposes.
+
+        ``first`` has one record and nothing else, under no epoch. It is written when the thread has no more than
+        ``first.expected`` records, which are ``known`` if there are any, and no mail; ``Grant.has_begun`` says so. A
+        thread that is otherwise is acquired all the same, with nothing written. Raise ``ThreadBusyError``.
+        """
