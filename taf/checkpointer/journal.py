@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from contextlib import contextmanager
 
 from taf.checkpointer.base import (
@@ -19,10 +19,11 @@ from taf.checkpointer.base import (
     Stored,
     ThreadKey,
 )
+from taf.checkpointer.begins import Begins
 from taf.checkpointer.changes import Mismatch
 from taf.checkpointer.fold import Fold, Reading, changed
 from taf.checkpointer.interrupts import decode_record
-from taf.checkpointer.ledger import Ledger, Told, Warm
+from taf.checkpointer.ledger import NOBODYS, Ledger, Told, Warm
 from taf.checkpointer.lineage import Lineage
 from taf.errors import ConfigError, GraphChangedError, StoreCorruptError
 from taf.serialization import loads
@@ -64,10 +65,31 @@ class Journal:
         """Become the thread's owner; see ``BaseCheckpointer.acquire``."""
         warm, key = self._recall(thread_id), self.key(thread_id)
         grant = await self.store.acquire(key, lease_seconds=lease_seconds, known=_known(warm), create=create)
-        if grant is None:
+        return None if grant is None else await self._granted(key, grant, warm)
+
+    async def begin(
+        self, thread_id: str, stage: Callable[[Ledger], Awaitable[bool]], *, lease_seconds: float
+    ) -> Ledger | None:
+        """Become the thread's owner, and save with it what ``stage`` puts into a ledger of how it presumably is.
+
+        That is completed as it was last seen here, or else new. Where it is otherwise, nothing is saved: the ledger
+        that is returned has not ``has_begun``. None, with nothing done, where the store cannot do this or ``stage``
+        says no.
+        """
+        store, warm, key = self.store, self._recall(thread_id), self.key(thread_id)
+        if not (isinstance(store, Begins) and store.can_begin):
             return None
+        if warm is not None and (warm.ops or warm.run.status is not ExecutionStatus.COMPLETED):
+            return None
+        ledger = Ledger(self, key, NOBODYS, warm or Warm("", Run(thread_id), 0, 0))
+        if not (await stage(ledger) and ledger.has_one_record):
+            return None
+        grant = await ledger.begin(store, lease_seconds, _known(warm))
+        return ledger if grant.has_begun else await self._granted(key, grant, warm)
+
+    async def _granted(self, key: ThreadKey, grant: Grant, warm: Warm | None) -> Ledger:
         try:
-            return Ledger(self, key, grant, self._rebuild(thread_id, grant.stored, warm))
+            return Ledger(self, key, grant, self._rebuild(key.thread, grant.stored, warm))
         except BaseException:
             await self._give_back(key, grant)
             raise

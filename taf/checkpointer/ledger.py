@@ -15,13 +15,16 @@ from taf.checkpointer.base import (
     Commit,
     Grant,
     InterruptRow,
+    Known,
     Record,
     Row,
     Signal,
     Snapshot,
+    Stored,
     Taken,
     ThreadKey,
 )
+from taf.checkpointer.begins import Begins
 from taf.checkpointer.encoding import FactCodec
 from taf.checkpointer.lineage import Lineage
 from taf.checkpointer.snapshots import SnapshotCodec
@@ -55,6 +58,10 @@ class Told(NamedTuple):
 
     record: Record
     fact: Fact
+
+
+NOBODYS = Grant(0, Stored("", 0, "idle", "", is_owned=False, is_known=False, snapshot=None, items=(), tail=()))
+"""What a ledger has of a thread that nobody has acquired yet: see ``begin``."""
 
 
 class Keeper(Protocol):
@@ -108,7 +115,9 @@ class Ledger:
         self.mail = grant.mail
         """The messages that waited when the thread was acquired."""
         self.key = key
-        self.is_open = True
+        self.is_open = grant is not NOBODYS
+        self.has_begun = False
+        """True for one that was acquired and saved in one go, by ``begin``."""
         self._failure: BaseException | None = None
 
     def catch_up(self) -> Run:
@@ -160,11 +169,14 @@ class Ledger:
         self._taken = taken
 
     async def save(self, *, release: bool = False) -> Sequence[Signal]:
-        """Write what is staged, and keep it as ``told`` if it is. Return the signals that wait for the run.
+        """Write what is staged, if anything, and keep it as ``told``. Return the signals that wait for the run.
 
         When the store fails, what is in memory is dropped: only the store knows what it holds.
         """
         facts = self._facts
+        if not (release or self._staged or self._taken or self._failure):
+            self.told = ()
+            return ()
         commit = self._commit(release)
         try:
             signals = await self._journal.store.append(commit)
@@ -178,6 +190,24 @@ class Ledger:
         if self.is_told:
             self.told = [Told(*one) for one in zip(commit.records, facts, strict=True)]
         return signals
+
+    @property
+    def has_one_record(self) -> bool:
+        """True when one record is all that a save would write now."""
+        is_alone = not (self._interrupts or self._taken) and self._tail_bytes <= SNAPSHOT_FLOOR
+        return len(self._staged) == 1 and is_alone
+
+    async def begin(self, store: Begins, lease_seconds: float, known: Known | None) -> Grant:
+        """Acquire the thread, and save what is staged on how it presumably is. It is of no use when it is not so."""
+        facts = self._facts
+        commit = self._commit(is_release=False)
+        grant = await store.begin(commit, lease_seconds=lease_seconds, known=known)
+        if grant.has_begun:
+            self._epoch, self.born, self.mail, self.is_open = grant.epoch, grant.stored.born, grant.mail, True
+            self._saved, self.committed, self.has_begun = self.run, self.run.sequence, True
+            if self.is_told:
+                self.told = [Told(*one) for one in zip(commit.records, facts, strict=True)]
+        return grant
 
     def _commit(self, is_release: bool) -> Commit:
         """Return what is staged, which is not staged any more."""

@@ -21,6 +21,7 @@ from taf.errors import (
     ThreadBusyError,
 )
 from taf.events import Event
+from taf.graph.command import START
 from taf.graph.config import RunConfig
 from taf.graph.context import AnswerRefused, Context, Question
 from taf.graph.context import Pause as LeftToAsk
@@ -84,14 +85,34 @@ class Engine(Serving):
 
     async def acquired(self, call: Call, thread_id: str, *, create: bool = True) -> Ledger | None:
         """Return the thread, taken for ``conduct``; None if there is no such thread. Raise ``ThreadBusyError``."""
-        seconds = self.runtime.options.lease_seconds
-        ledger = await self.runtime.journal.acquire(thread_id, lease_seconds=seconds, create=create)
+        journal, seconds, ledger = self.runtime.journal, self.runtime.options.lease_seconds, None
+        if create and type(call) is Invoke and self._is_plain_beginning(call):
+            ledger = await journal.begin(thread_id, lambda new: self._began(new, call), lease_seconds=seconds)
+        if ledger is None:
+            ledger = await journal.acquire(thread_id, lease_seconds=seconds, create=create)
         if ledger is None or not ledger.mail.messages or not isinstance(call, Invoke):
             return ledger
         if is_empty(call.input) or ledger.run.status.is_interrupted:
             return ledger
         await ledger.save(release=True)
         raise ThreadBusyError(thread_id, None, len(ledger.mail.messages))
+
+    def _is_plain_beginning(self, call: Invoke) -> bool:
+        """True for new input that leads straight to the first nodes, so that none of the user's routers is asked."""
+        is_new = not (call.strategy or self.parent is not None or is_empty(call.input))
+        return is_new and START in self.runtime.spec.straight
+
+    async def _began(self, ledger: Ledger, call: Invoke) -> bool:
+        """Stage what new input means for a thread as it presumably is, if that is plain."""
+        spec, run = self.runtime.spec, ledger.run
+        if run.sequence and run.edition != spec.edition:
+            return False
+        ledger.is_told = not self._is_silent
+        try:
+            ledger.stage(await self._intake(ledger).start(run, call.input, self.config.run_id))
+        except Exception:  # it is said again, once it is known how the thread really is
+            return False
+        return True
 
     async def conduct(self, call: Call, ledger: Ledger) -> Run:
         """Do what the call means, with a thread that was taken, and return the run as it rests.
@@ -105,7 +126,10 @@ class Engine(Serving):
         if self.parent is None:
             unwatch = journal.store.watch(ledger.key, self._on_change, signals_only=True)
         try:
-            await self._take_in(call, ledger)
+            if not ledger.has_begun:
+                await self._take_in(call, ledger)
+            elif ledger.told:
+                await self._tell(events_of(ledger.key.thread, ledger.told))
             return await (self._drive(ledger) if self._detaching is None else self._stop(ledger))
         except (asyncio.CancelledError, KeyboardInterrupt, SystemExit) as left:
             await self._stop_after(left, ledger)
@@ -146,15 +170,7 @@ class Engine(Serving):
 
     async def _take_in(self, call: Call, ledger: Ledger) -> None:
         """Stage what the call means, unless the run was stopped meanwhile."""
-        options, journal = self.runtime.options, self.runtime.journal
-        intake = Intake(
-            self.runtime.spec,
-            lambda values: self.routes.enter(ledger.run, values),
-            decide=options.decide,
-            while_paused=options.while_paused,
-            clock=options.clock,
-            handover=Handover(journal, options.keep_superseded),
-        )
+        journal, intake = self.runtime.journal, self._intake(ledger)
         thread_id, spec = ledger.key.thread, self.runtime.spec
         self.is_in_nodes = True  # users' code as well: what decides, and routers
         try:
@@ -171,6 +187,17 @@ class Engine(Serving):
         if self._detaching is None:
             for one in begun:
                 ledger.stage(one)
+
+    def _intake(self, ledger: Ledger) -> Intake:
+        options = self.runtime.options
+        return Intake(
+            self.runtime.spec,
+            lambda values: self.routes.enter(ledger.run, values),
+            decide=options.decide,
+            while_paused=options.while_paused,
+            clock=options.clock,
+            handover=Handover(self.runtime.journal, options.keep_superseded),
+        )
 
     # -- the one way of a step ---------------------------------------------------------------------
 
@@ -312,7 +339,7 @@ class Engine(Serving):
         signals = await ledger.save(release=release)
         if signals:
             self._heed(signals)
-        if ledger.is_told and ledger.told:
+        if ledger.told:
             await self._tell(events_of(self.config.thread_id, ledger.told))
         return signals
 
