@@ -14,8 +14,8 @@ class Begins(ABC):
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
-        if "append" in vars(cls) or "acquire" in vars(cls):  # who changes these alone is not to be passed by
-            cls.can_begin = "begin" in vars(cls)
+        if not vars(cls).keys().isdisjoint(("acquire", "append", "begin")):
+            cls.can_begin = "begin" in vars(cls)  # who changes the others alone is not to be passed by
 
     @abstractmethod
     async def begin(self, first: Commit, *, lease_seconds: float, known: Known | None = None) -> Grant:

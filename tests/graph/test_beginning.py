@@ -1,0 +1,141 @@
+"""A run that begins in one go with its claim is no other run: whatever the thread turns out to be."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from typing import Annotated, Any
+
+import pytest
+
+from taf import END, START, AgentState, CompiledGraph, PgCheckpointer, StateGraph
+from taf.errors import InvalidInputError, ThreadBusyError
+from taf.events import Event
+from taf.publisher import CollectingPublisher
+from taf.state.reducers import append
+from tests.pg.proxy import Proxy
+
+THREAD = {"thread_id": "t"}
+CLAIM, BEGIN = "INSERT INTO", "WITH claimed"
+
+
+class Notes(AgentState):
+    said: Annotated[list[str], append] = []
+    count: int = 0
+
+
+class Apps:
+    """Apps of one graph, each with a store of its own, as in processes of their own."""
+
+    def __init__(self, dsn: str, stack: AsyncExitStack) -> None:
+        self._dsn, self._stack = dsn, stack
+        self.routed: list[int] = []
+
+    async def one(self, *, has_router: bool = False, **options: Any) -> CompiledGraph:
+        store = await self._stack.enter_async_context(PgCheckpointer(self._dsn))
+        await store.setup()
+        graph = StateGraph(Notes)
+        graph.add_node("count", lambda state: {"count": state.count + 1}).add_node("rest", lambda state: None)
+        if has_router:
+            graph.add_conditional_edges(START, self._route, ["count", END])
+        else:
+            graph.add_edge(START, "count")
+        graph.add_edge("count", "rest")
+        return await self._stack.enter_async_context(graph.compile(store, **options))
+
+    def _route(self, state: Notes) -> str:
+        self.routed.append(len(state.said))
+        return "count"
+
+
+@pytest.fixture
+async def apps(pg_proxy: Proxy) -> AsyncIterator[Apps]:
+    async with AsyncExitStack() as stack:
+        yield Apps(pg_proxy.dsn, stack)
+
+
+def made(proxy: Proxy) -> tuple[int, int]:
+    """Count the plain claims so far, and those with a beginning."""
+    counts = [(text.startswith(CLAIM), text.startswith(BEGIN), n) for text, n in proxy.statements.items()]
+    return sum(n for claims, _, n in counts if claims), sum(n for _, begins, n in counts if begins)
+
+
+async def say(app: CompiledGraph, word: str) -> Notes:
+    result = await app.ainvoke({"said": [word]}, THREAD)
+    assert isinstance(result.state, Notes)
+    return result.state
+
+
+async def test_turns_of_one_thread_begin_with_their_claim(pg_proxy: Proxy, apps: Apps) -> None:
+    app = await apps.one()
+    await say(app, "a")
+    pg_proxy.statements.clear()
+    for word in "bcd":
+        state = await say(app, word)
+    assert (state.said, state.count) == (["a", "b", "c", "d"], 4)
+    assert made(pg_proxy) == (0, 3)
+    assert [event.sequence async for event in app.aevents(THREAD)] == list(range(1, 17))
+
+
+async def test_what_others_wrote_meanwhile_is_built_upon(apps: Apps) -> None:
+    here, there = await apps.one(), await apps.one()
+    await say(here, "a")
+    await say(there, "b")
+    state = await say(here, "c")
+    assert (state.said, state.count) == (["a", "b", "c"], 3)
+    fresh = await apps.one()
+    assert (await say(fresh, "d")).said == ["a", "b", "c", "d"]
+
+
+async def test_one_that_was_removed_and_made_anew_begins_anew(apps: Apps) -> None:
+    here, there = await apps.one(), await apps.one()
+    await say(here, "a")
+    await there.adelete_thread(THREAD)
+    assert (await say(here, "b")).said == ["b"]
+    await there.adelete_thread(THREAD)
+    await say(there, "c")
+    assert (await say(here, "d")).said == ["c", "d"]
+
+
+async def test_a_pause_that_came_elsewhere_is_met_as_ever(apps: Apps) -> None:
+    here, there = await apps.one(), await apps.one(interrupt_before=["rest"])
+    await say(here, "a")
+    result = await there.ainvoke({"said": ["b"]}, THREAD)
+    assert result.status.is_interrupted
+    state = await say(here, "c")
+    assert (state.said, state.count) == (["a", "b", "c"], 2)
+
+
+async def test_a_busy_thread_is_told_before_wrong_input_is(apps: Apps) -> None:
+    here, there = await apps.one(), await apps.one()
+    await say(here, "a")
+    with pytest.raises(InvalidInputError):
+        await here.ainvoke({"nonsense": 1}, THREAD)
+    async with PgCheckpointer(apps._dsn) as store:
+        grant = await store.acquire(here.runtime.journal.key("t"), lease_seconds=15)
+        assert grant is not None
+        with pytest.raises(ThreadBusyError):
+            await there.ainvoke({"nonsense": 1}, THREAD)
+        with pytest.raises(ThreadBusyError):
+            await say(here, "b")
+    assert (await say(here, "c")).said == ["a", "c"]
+
+
+async def test_routers_at_the_beginning_are_asked_once_behind_the_claim(pg_proxy: Proxy, apps: Apps) -> None:
+    here, there = await apps.one(has_router=True), await apps.one(has_router=True)
+    await say(here, "a")
+    await say(there, "b")
+    await say(here, "c")
+    assert apps.routed == [1, 2, 3]
+    assert made(pg_proxy)[1] == 0
+
+
+async def test_a_beginning_is_told_once_wherever_it_is_made(apps: Apps) -> None:
+    seen = CollectingPublisher()
+    here, there = await apps.one(publisher=seen), await apps.one()
+    await say(here, "a")
+    await say(there, "b")
+    streamed = [event async for event in here.astream({"said": ["c"]}, THREAD)]
+    committed = [event for event in seen.events if event.committed]
+    assert [event.sequence for event in committed] == [1, 2, 3, 4, 9, 10, 11, 12]
+    assert [event.sequence for event in streamed if isinstance(event, Event) and event.committed] == [9, 10, 11, 12]
