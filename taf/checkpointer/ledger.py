@@ -97,8 +97,8 @@ class Ledger:
     def __init__(self, journal: Keeper, key: ThreadKey, grant: Grant, warm: Warm) -> None:
         store = journal.store
         self._journal, self._epoch = journal, grant.epoch
-        self._append_now, self._clock, self._is_quick = store.append_now, journal.clock, store.is_quick
-        self._encode_straight = journal.codec.encode_straight
+        self._store, self._codec = store, journal.codec
+        self._clock, self._is_quick = journal.clock, store.is_quick
         self._graph = journal.graph
         self.born, self.run, self._floor, self.unrecorded = warm.born, warm.run, warm.floor, warm.ops
         self._tail_bytes, self._snapshot_bytes = warm.tail_bytes, warm.snapshot_bytes
@@ -145,7 +145,7 @@ class Ledger:
         Its fact is made only when it ``is_told``. Raise as ``stage`` does.
         """
         run, sequence, step, node, frontier, _ = ahead
-        body, items = self._encode_straight(task, ops, frontier)
+        body, items = self._codec.encode_straight(task, ops, frontier)
         self.run, self._ahead = run, ahead
         self._staged.append((sequence, "stepped", run.run_id, self._clock(), body, items, step))
         self._tail_bytes += len(body)
@@ -179,7 +179,7 @@ class Ledger:
             return ()
         commit = self._commit(release)
         try:
-            signals = await self._journal.store.append(commit)
+            signals = await self._store.append(commit)
         except BaseException as error:
             self._failed(error)
             raise
@@ -233,7 +233,7 @@ class Ledger:
             return None
         row = staged.pop()
         try:
-            signals = self._append_now(self.key, self._epoch, self.committed, row)
+            signals = self._store.append_now(self.key, self._epoch, self.committed, row)
         except BaseException as error:
             self._failed(error)
             raise
@@ -262,7 +262,7 @@ class Ledger:
         if self.is_open:
             self.is_open = False
             self._journal.forget(self.key.thread)
-            self._journal.store.abandon(self.key, self._epoch)
+            self._store.abandon(self.key, self._epoch)
 
     def _remember(self) -> None:
         if self.run.sequence:

@@ -24,6 +24,9 @@ from taf.state.run import Run
 
 Waiter = TypeVar("Waiter", concurrent.futures.Future[None], asyncio.Future[None])
 
+_waiting = threading.Lock()
+"""Held for the moment in which somebody begins to wait for a run, or a run tells those who do."""
+
 
 class ActiveRun:
     """One run in a task of its own."""
@@ -45,13 +48,12 @@ class ActiveRun:
         self.engine = self._engine()
         self.loop = self.engine.loop
         self.outcome: asyncio.Future[Run | None] = self.loop.create_future()
-        self._lock = threading.Lock()
         self._waiters: tuple[concurrent.futures.Future[None] | asyncio.Future[None], ...] = ()
         self._has_landed = False
         self.task = self.loop.create_task(self._fly(call, create), name=f"{RUN_NAME} {config.run_id}")
 
     def _engine(self) -> Engine:
-        return Engine(self._runtime, self.config, reader=self._reader, on_detached=self._land)
+        return Engine(self._runtime, self.config, reader=self._reader, flight=self)
 
     async def _fly(self, call: Call, create: bool) -> None:
         try:
@@ -62,16 +64,17 @@ class ActiveRun:
                 run = None if ledger is None else await self.engine.conduct(call, ledger)
         except asyncio.CancelledError as error:  # its loop ends: who waits in another thread gets how it was stopped
             is_stopped = self.engine.is_at_rest and self.engine.run.status is ExecutionStatus.STOPPED
-            self._land(*((self.engine.run, None) if is_stopped else (None, error)))
+            self.land(*((self.engine.run, None) if is_stopped else (None, error)))
             raise
         except BaseException as error:
-            self._land(None, error)
+            self.land(None, error)
             if isinstance(error, KeyboardInterrupt | SystemExit):
                 raise
         else:
-            self._land(run, None)
+            self.land(run, None)
 
-    def _land(self, run: Run | None, error: BaseException | None) -> None:
+    def land(self, run: Run | None, error: BaseException | None) -> None:
+        """See ``Landing``."""
         if self._on_landed is not None:
             self._on_landed(self)  # before anybody who waits for the run goes on
         if not self.outcome.done():
@@ -83,7 +86,7 @@ class ActiveRun:
         self._tell_waiters()
 
     def _tell_waiters(self) -> None:
-        with self._lock:
+        with _waiting:
             self._has_landed, waiters = True, self._waiters
         for waiter in waiters:
             # It may be cancelled, or of a loop that is closed.
@@ -145,7 +148,7 @@ class ActiveRun:
         return self._told_of_the_end(concurrent.futures.Future())
 
     def _told_of_the_end(self, waiter: Waiter) -> Waiter:
-        with self._lock:
+        with _waiting:
             if not self._has_landed:
                 self._waiters += (waiter,)
                 return waiter

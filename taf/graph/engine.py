@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Protocol
+
+from anyio import CapacityLimiter
 
 from taf.checkpointer.base import Change, Posted, Signal
 from taf.checkpointer.ledger import Ledger
@@ -30,7 +33,7 @@ from taf.graph.inner import former_keys
 from taf.graph.intake import Answer, Call, Intake, Invoke, is_empty
 from taf.graph.multitask import URGENT, first_of
 from taf.graph.plan import Decision, Finish, Pause, ReachLimit, RunNodes, plan, step
-from taf.graph.routing import Routes
+from taf.graph.routing import behind, enter
 from taf.graph.runner import NOTHING_LEFT, Runner, StepResult
 from taf.graph.runtime import Runtime
 from taf.graph.serving import Reader, Serving
@@ -52,6 +55,14 @@ from taf.state.run import Run
 from taf.state.schema import Values
 
 
+class Landing(Protocol):
+    """Whoever waits for a run, which may leave its nodes behind when it is stopped."""
+
+    def land(self, run: Run | None, error: BaseException | None) -> None:
+        """Be told how the run rests, or what it ended with."""
+        ...
+
+
 class Engine(Serving):
     """Drives one run on one event loop.
 
@@ -66,18 +77,17 @@ class Engine(Serving):
         *,
         reader: Reader | None = None,
         parent: Context | None = None,
-        on_detached: Callable[[Run, Exception | None], None] | None = None,
+        flight: Landing | None = None,
     ) -> None:
         super().__init__()
         self.runtime, self.config, self.parent = runtime, config, parent
         self.loop = asyncio.get_running_loop()
         options = runtime.options
-        self.runner = Runner(runtime.spec, self, runtime.limiter, options.max_concurrency)
-        self.routes = Routes(runtime.spec, self)
+        self.runner = Runner(runtime.spec, self, options.max_concurrency)
         self._reader = reader
         self._is_silent = parent is not None or (reader is None and runtime.bus.is_silent)
         self._limit = config.recursion_limit
-        self._on_detached = on_detached
+        self._flight = flight
         self._answer: Answer | None = None
         self._begun = 0
 
@@ -145,13 +155,16 @@ class Engine(Serving):
                 ledger.abandon()
                 self._let_go()
 
+    def limiter(self) -> CapacityLimiter:
+        """Return what bounds the worker threads of sync nodes."""
+        return self.runtime.limiter()
+
     def _let_go(self) -> None:
         """Drop what refers back to this: a run that is over must not wait for the garbage collector."""
-        self._on_detached = None
+        self._flight = None
         if self._patience is not None:
             self._patience.cancel()
         self.runner.end()
-        self.routes.end()
 
     def _look_at(self, messages: Sequence[Posted]) -> None:
         """Take note of what waited besides the message that is taken now: nobody says it again."""
@@ -192,7 +205,7 @@ class Engine(Serving):
         options = self.runtime.options
         return Intake(
             self.runtime.spec,
-            lambda values: self.routes.enter(ledger.run, values),
+            lambda values: enter(self.runtime.spec, self, ledger.run, values),
             decide=options.decide,
             while_paused=options.while_paused,
             clock=options.clock,
@@ -270,7 +283,7 @@ class Engine(Serving):
         self.runner.left_behind = StepResult(outputs)
         self.is_in_nodes = True
         try:
-            return [await self.routes.behind(output, run, values) for output in outputs]
+            return [await behind(self.runtime.spec, self, output, run, values) for output in outputs]
         finally:
             self.is_in_nodes = False
 
@@ -360,8 +373,8 @@ class Engine(Serving):
                 self.loop.call_soon_threadsafe(self._heed, change.signals)
 
     def _detached(self, error: Exception | None) -> None:
-        if self._on_detached is not None:
-            self._on_detached(self.run, error)
+        if self._flight is not None:
+            self._flight.land(self.run, error)
 
 
 def _nothing() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Coroutine, Mapping, Sequence
 from functools import cached_property
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any, Protocol, cast
@@ -66,14 +66,16 @@ class RunnerHost(Host, Protocol):
     @property
     def run(self) -> Run: ...
 
+    def limiter(self) -> CapacityLimiter:
+        """Return what bounds the worker threads of sync nodes."""
+        ...
+
 
 class Runner:
     """Runs nodes for one run."""
 
-    def __init__(
-        self, spec: GraphSpec, host: RunnerHost, limiter: Callable[[], CapacityLimiter], max_concurrency: int | None
-    ) -> None:
-        self.spec, self._host, self._limiter, self._width = spec, host, limiter, max_concurrency
+    def __init__(self, spec: GraphSpec, host: RunnerHost, max_concurrency: int | None) -> None:
+        self.spec, self._host, self._width = spec, host, max_concurrency
         self._schema, self._view = spec.schema, spec.schema.view
         self.left_behind = NOTHING_LEFT
         """What was finished of the step under way: kept when the run is stopped."""
@@ -196,7 +198,7 @@ class Runner:
             finally:
                 threads.discard(context)
 
-        result = await to_thread.run_sync(call, abandon_on_cancel=True, limiter=self._limiter())
+        result = await to_thread.run_sync(call, abandon_on_cancel=True, limiter=self._host.limiter())
         if not isawaitable(result):
             return result
         context.runner = asyncio.current_task()  # an async function in disguise, such as a lambda that calls one

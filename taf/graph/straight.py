@@ -13,7 +13,7 @@ from taf.checkpointer.ledger import Ledger
 from taf.graph.context import AnswerRefused, Context, Host, enter, leave
 from taf.graph.context import Pause as LeftToAsk
 from taf.graph.halting import Halting
-from taf.graph.routing import Routes
+from taf.graph.routing import out_of
 from taf.graph.runner import NOTHING_LEFT, StepResult
 from taf.graph.spec import GraphSpec
 from taf.state.channel import Op
@@ -26,8 +26,6 @@ from taf.state.view import asked_of
 
 class StraightAhead(Halting, Host):
     """The part of an engine that takes steps of one async node that leads along its edges and routers."""
-
-    routes: Routes
 
     async def _went_straight(self, ledger: Ledger, limit: int) -> StepResult | Output | None:
         """Take plain steps while they follow each other, up to ``limit`` of the pass, and commit each of them.
@@ -91,7 +89,7 @@ class StraightAhead(Halting, Host):
             self.is_in_nodes = True
 
         try:
-            found = await self.routes.out_of(task.node, context.running, values, context.ahead, wait)
+            found = await out_of(self.runtime.spec, self, task.node, context.running, values, context.ahead, wait)
         finally:
             self.is_in_nodes = False
         self.runner.left_behind = NOTHING_LEFT

@@ -7,7 +7,7 @@ from typing import Any
 from taf.errors import ConfigError
 from taf.graph.config import RunConfig
 from taf.graph.engine import Engine
-from taf.graph.routing import Routes
+from taf.graph.routing import out_of
 from taf.graph.runtime import Runtime
 from taf.graph.telling import events_of
 from taf.graph.upgrade import updated
@@ -26,8 +26,9 @@ async def update(runtime: Runtime, config: RunConfig, given: Any, as_node: str |
         base = run.values if run.sequence else spec.schema.apply({}, spec.schema.default_ops())
         changes, values = spec.schema.merge(base, [("the update", spec.schema.wanted(given, "The update has"))])
         ops = (*(() if run.sequence else spec.schema.default_ops()), *changes[0])
-        routes = Routes(spec, Engine(runtime, config))
-        frontier = None if as_node is None else await routes.out_of(as_node, run, values)
+        frontier = None
+        if as_node is not None:
+            frontier = await out_of(spec, Engine(runtime, config), as_node, run, values)
         for fact in await updated(journal, spec, ledger, Updated(ops, as_node, frontier)):
             ledger.stage(fact)
     finally:
