@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import pytest
 from pydantic import BaseModel, Field
 
-from taf.checkpointer import journal as journal_room
+from taf.checkpointer import ledger as ledger_room
 from taf.checkpointer.base import ThreadKey
 from taf.checkpointer.journal import Journal
 from taf.checkpointer.memory import InMemoryCheckpointer
@@ -60,7 +60,7 @@ def stepped(*ops: Any) -> Stepped:
 @pytest.fixture(params=["records", "snapshot"])
 def is_snapshot(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
     """Let threads be read back from their records, or from a snapshot."""
-    monkeypatch.setattr(journal_room, "SNAPSHOT_FLOOR", 0 if request.param == "snapshot" else 10**9)
+    monkeypatch.setattr(ledger_room, "SNAPSHOT_FLOOR", 0 if request.param == "snapshot" else 10**9)
     return bool(request.param == "snapshot")
 
 
