@@ -54,6 +54,8 @@ class Journal:
         self.store, self.schema, self.tenant, self.clock, self.graph = store, schema, tenant, clock, graph
         self.lineage, self.reading = lineage, Reading(schema, lineage)
         self.codec, self.snapshots = self.reading.codec, self.reading.snapshots
+        self.begins = store if isinstance(store, Begins) and store.can_begin else None
+        """The store, if it can do what ``begin`` needs."""
         self._warm: OrderedDict[str, Warm] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -73,11 +75,10 @@ class Journal:
         """Become the thread's owner, and save with it what ``stage`` puts into a ledger of how it presumably is.
 
         That is completed as it was last seen here, or else new. Where it is otherwise, nothing is saved: the ledger
-        that is returned has not ``has_begun``. None, with nothing done, where the store cannot do this or ``stage``
-        says no.
+        that is returned has not ``has_begun``. None, with nothing done, where the store cannot, or ``stage`` says no.
         """
-        store, warm, key = self.store, self._recall(thread_id), self.key(thread_id)
-        if not (isinstance(store, Begins) and store.can_begin):
+        store, warm, key = self.begins, self._recall(thread_id), self.key(thread_id)
+        if store is None:
             return None
         if warm is not None and (warm.ops or warm.run.status is not ExecutionStatus.COMPLETED):
             return None

@@ -96,7 +96,7 @@ class Engine(Serving):
     async def acquired(self, call: Call, thread_id: str, *, create: bool = True) -> Ledger | None:
         """Return the thread, taken for ``conduct``; None if there is no such thread. Raise ``ThreadBusyError``."""
         journal, seconds, ledger = self.runtime.journal, self.runtime.options.lease_seconds, None
-        if create and type(call) is Invoke and self._is_plain_beginning(call):
+        if journal.begins is not None and create and type(call) is Invoke and self._is_plain_beginning(call):
             ledger = await journal.begin(thread_id, lambda new: self._began(new, call), lease_seconds=seconds)
         if ledger is None:
             ledger = await journal.acquire(thread_id, lease_seconds=seconds, create=create)
