@@ -60,6 +60,7 @@ def _limit(config: Mapping[str, Any]) -> int:
     return limit
 
 
+_NO_MORE: Mapping[str, Any] = {}
 _KNOWN = frozenset({"thread_id", "run_id", "recursion_limit", "user_id", "checkpoint_id"})
 
 
@@ -76,7 +77,7 @@ def read_config(config: Mapping[str, Any] | None, *, needs_thread: bool = False)
         _limit(known),
         _name(known, "user_id"),
         _name(known, "checkpoint_id"),
-        {key: value for key, value in known.items() if key not in _KNOWN},
+        {key: value for key, value in known.items() if key not in _KNOWN} or _NO_MORE,
     )
 
 

@@ -14,6 +14,8 @@ from taf.state.superseded import Partial
 class Partials(list[tuple[str, Partial]]):
     """The partials of the step under way, each with the branch that showed it."""
 
+    __slots__ = ()
+
     def show(self, context: Context, key: str | None, value: object) -> Partial:
         """Take one more. Of one key, each branch has the last value alone."""
         branch = context.task.key
