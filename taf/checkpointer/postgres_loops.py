@@ -90,7 +90,10 @@ class LoopConnection:
         if connection.is_closed():
             self._close()
             return False
-        self._piece = piece
+        with self._lock:
+            if self._is_over:
+                return False
+            self._piece = piece
         self._drive(self._do(piece, connection))
         return True
 
