@@ -1,4 +1,4 @@
-"""What a store may do besides, where each way to it is long: make somebody a thread's owner and write, in one go."""
+"""What a store may do besides: make somebody a thread's owner and write the first record of a run, in one go."""
 
 from __future__ import annotations
 
@@ -25,3 +25,16 @@ class Begins(ABC):
         ``first.expected`` records, which are ``known`` if there are any, and no mail; ``Grant.has_begun`` says so. A
         thread that is otherwise is acquired all the same, with nothing written. Raise ``ThreadBusyError``.
         """
+
+
+def fits(first: Commit, grant: Grant) -> bool:
+    """Say whether a thread that was just acquired is as its first commit supposes."""
+    stored = grant.stored
+    return stored.head == first.expected and (stored.is_known or not stored.head) and not grant.mail.messages
+
+
+def begun(first: Commit, grant: Grant) -> Grant:
+    """Return what the owner gets of a thread where the first commit was written."""
+    head, status, run_id = first.records[0].sequence, first.status, first.run_id
+    stored = grant.stored._replace(head=head, status=status, run_id=run_id, is_known=True, items=(), tail=())
+    return grant._replace(stored=stored, has_begun=True)

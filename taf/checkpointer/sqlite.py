@@ -38,6 +38,7 @@ from taf.checkpointer.base import (
     ThreadRow,
     Watcher,
 )
+from taf.checkpointer.begins import Begins, begun, fits
 from taf.checkpointer.sqlite_machinery import Machinery
 from taf.checkpointer.sqlite_pulse import Lease, lease_end
 from taf.checkpointer.sqlite_worker import Worker
@@ -55,7 +56,7 @@ class _Told(NamedTuple):
     change: Change
 
 
-class SqliteCheckpointer(BaseCheckpointer):
+class SqliteCheckpointer(Begins, BaseCheckpointer):
     """The durable store of one machine.
 
     ``synchronous`` "FULL" keeps every acknowledged commit through a power cut; "NORMAL" may lose the last ones then,
@@ -81,27 +82,42 @@ class SqliteCheckpointer(BaseCheckpointer):
         self, key: ThreadKey, *, lease_seconds: float, known: Known | None = None, create: bool = True
     ) -> Grant | None:
         """See ``BaseCheckpointer.acquire``. An owner in this process is alive until it releases or abandons."""
+        return await self._acquired(key, lease_seconds, known, create)
+
+    async def begin(self, first: Commit, *, lease_seconds: float, known: Known | None = None) -> Grant:
+        """See ``Begins.begin``."""
+        grant = await self._acquired(first.key, lease_seconds, known, True, first)
+        assert grant is not None
+        return grant
+
+    async def _acquired(
+        self, key: ThreadKey, seconds: float, known: Known | None, create: bool, first: Commit | None = None
+    ) -> Grant | None:
         loop = asyncio.get_running_loop()
         held: list[Lease] = []
 
-        def after(grant: Grant | None) -> None:
+        def after(made: tuple[Grant | None, _Told | None]) -> None:
+            self._tell(key, made[1])
             # Nobody is left to release it.
-            if grant is not None and loop.is_closed():
-                self.abandon(key, grant.epoch)
+            if made[0] is not None and loop.is_closed():
+                self.abandon(key, made[0].epoch)
 
         def undo() -> None:
             # A COMMIT that failed may be on disk all the same: the row then names this owner, who must not keep it.
             for lease in held:
                 self._machinery.pulse.drop(key, lease.epoch, only=lease)
 
-        def work(connection: sqlite3.Connection) -> Grant | None:
-            grant = self._acquire(connection, key, lease_seconds, known, create)
+        def work(connection: sqlite3.Connection) -> tuple[Grant | None, _Told | None]:
+            grant = self._acquire(connection, key, seconds, known, create)
             lease = None if grant is None else self._machinery.pulse.lease(key, grant.epoch)
             held.extend(() if lease is None else [lease])
-            return grant
+            if first is None or grant is None or not fits(first, grant):
+                return grant, None
+            return begun(first, grant), self._append(connection, first._replace(epoch=grant.epoch))[1]
 
         # A power cut ends all owners of a machine, so the claims that it undoes are nobody's.
-        return await self._writer.run(f'acquire thread "{key.thread}"', work, after, undo=undo, is_synced=False)
+        what, is_synced = f'acquire thread "{key.thread}"', first is not None
+        return (await self._writer.run(what, work, after, undo=undo, is_synced=is_synced))[0]
 
     def _acquire(
         self, connection: sqlite3.Connection, key: ThreadKey, seconds: float, known: Known | None, create: bool

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
 
-from taf import END, START, AgentState, CompiledGraph, PgCheckpointer, StateGraph
+from taf import END, START, AgentState, CompiledGraph, StateGraph
 from taf.errors import InvalidInputError, ThreadBusyError
 from taf.events import Event
 from taf.publisher import CollectingPublisher
 from taf.state.reducers import append
 from tests.pg.proxy import Proxy
+from tests.places import open_store
 
 THREAD = {"thread_id": "t"}
 CLAIM, BEGIN = "INSERT INTO", "WITH claimed"
@@ -27,13 +29,12 @@ class Notes(AgentState):
 class Apps:
     """Apps of one graph, each with a store of its own, as in processes of their own."""
 
-    def __init__(self, dsn: str, stack: AsyncExitStack) -> None:
-        self._dsn, self._stack = dsn, stack
+    def __init__(self, place: str, stack: AsyncExitStack) -> None:
+        self.place, self._stack = place, stack
         self.routed: list[int] = []
 
     async def one(self, *, has_router: bool = False, **options: Any) -> CompiledGraph:
-        store = await self._stack.enter_async_context(PgCheckpointer(self._dsn))
-        await store.setup()
+        store = await self._stack.enter_async_context(open_store(self.place))
         graph = StateGraph(Notes)
         graph.add_node("count", lambda state: {"count": state.count + 1}).add_node("rest", lambda state: None)
         if has_router:
@@ -48,8 +49,16 @@ class Apps:
         return "count"
 
 
+@pytest.fixture(params=["sqlite", "postgres"])
+async def apps(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Apps]:
+    is_postgres = request.param == "postgres"
+    async with AsyncExitStack() as stack:
+        yield Apps(request.getfixturevalue("pg_dsn") if is_postgres else str(tmp_path / "t.db"), stack)
+
+
 @pytest.fixture
-async def apps(pg_proxy: Proxy) -> AsyncIterator[Apps]:
+async def far(pg_proxy: Proxy) -> AsyncIterator[Apps]:
+    """Apps that reach their server by way of the proxy."""
     async with AsyncExitStack() as stack:
         yield Apps(pg_proxy.dsn, stack)
 
@@ -66,8 +75,8 @@ async def say(app: CompiledGraph, word: str) -> Notes:
     return result.state
 
 
-async def test_turns_of_one_thread_begin_with_their_claim(pg_proxy: Proxy, apps: Apps) -> None:
-    app = await apps.one()
+async def test_turns_of_one_thread_begin_with_their_claim(pg_proxy: Proxy, far: Apps) -> None:
+    app = await far.one()
     await say(app, "a")
     pg_proxy.statements.clear()
     for word in "bcd":
@@ -111,7 +120,7 @@ async def test_a_busy_thread_is_told_before_wrong_input_is(apps: Apps) -> None:
     await say(here, "a")
     with pytest.raises(InvalidInputError):
         await here.ainvoke({"nonsense": 1}, THREAD)
-    async with PgCheckpointer(apps._dsn) as store:
+    async with open_store(apps.place) as store:
         grant = await store.acquire(here.runtime.journal.key("t"), lease_seconds=15)
         assert grant is not None
         with pytest.raises(ThreadBusyError):
@@ -121,12 +130,12 @@ async def test_a_busy_thread_is_told_before_wrong_input_is(apps: Apps) -> None:
     assert (await say(here, "c")).said == ["a", "c"]
 
 
-async def test_routers_at_the_beginning_are_asked_once_behind_the_claim(pg_proxy: Proxy, apps: Apps) -> None:
-    here, there = await apps.one(has_router=True), await apps.one(has_router=True)
+async def test_routers_at_the_beginning_are_asked_once_behind_the_claim(pg_proxy: Proxy, far: Apps) -> None:
+    here, there = await far.one(has_router=True), await far.one(has_router=True)
     await say(here, "a")
     await say(there, "b")
     await say(here, "c")
-    assert apps.routed == [1, 2, 3]
+    assert far.routed == [1, 2, 3]
     assert made(pg_proxy)[1] == 0
 
 
