@@ -167,7 +167,7 @@ def undisturbed(graph: StateGraph, folder: Path) -> dict[str, Any]:
     calls = list[int]()
 
     async def counted() -> None:
-        for name in ("acquire", "append"):
+        for name in ("acquire", "append", "begin"):
             setattr(SqliteCheckpointer, name, _noted(calls, getattr(SqliteCheckpointer, name)))
         await inherit(graph, files)
         files.write("calls", len(calls))

@@ -9,7 +9,8 @@ from random import Random
 from typing import Annotated, Any
 
 from taf import AgentState, CompiledGraph, StateGraph, interrupt
-from taf.checkpointer.base import BaseCheckpointer, Commit, Record, Signal, ThreadKey
+from taf.checkpointer.base import BaseCheckpointer, Commit, Grant, Record, Signal, ThreadKey
+from taf.checkpointer.begins import Begins
 from taf.errors import UnknownThreadError
 from taf.state import append
 from tests.torture.log import mark_of
@@ -70,6 +71,16 @@ def noted(store: BaseCheckpointer, note: Callable[[Any], None]) -> BaseCheckpoin
         return signals
 
     store.append = noted_append
+    assert isinstance(store, Begins)
+    begin = store.begin
+
+    async def noted_begin(first: Commit, **options: Any) -> Grant:
+        grant = await begin(first, **options)
+        if grant.has_begun:
+            note(["wrote", first.key.thread, [mark_of(record) for record in first.records]])
+        return grant
+
+    store.begin = noted_begin
     return store
 
 

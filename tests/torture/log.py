@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from zlib import crc32
 
 from taf.checkpointer.base import BaseCheckpointer, Commit, Grant, Record, Signal, ThreadKey
+from taf.checkpointer.begins import Begins
 
 CALL: ContextVar[float] = ContextVar("call")
 """When the call of the app began that runs here: what its run loads is not older."""
@@ -77,3 +78,16 @@ def logged(store: BaseCheckpointer, log: Log, count: Callable[[int], None] = lam
 
     for name, noted in {"acquire": noted_acquire, "append": noted_append}.items():
         setattr(store, name, noted)
+    if not isinstance(store, Begins):
+        return
+    begin = store.begin
+
+    async def noted_begin(first: Commit, **options: Any) -> Grant:
+        grant = await begin(first, **options)
+        log.write("grant", first.key.thread, grant.epoch)
+        count(1)
+        if grant.has_begun:
+            log.write("wrote", first.key.thread, [grant.epoch, list(map(mark_of, first.records)), False])
+        return grant
+
+    store.begin = noted_begin
