@@ -51,7 +51,7 @@ class Service:
         self._is_closed = False
         self.loop: asyncio.AbstractEventLoop | None = None
         self._loops = LoopConnections(settings, lambda: self._connections is not None and session.is_ready, self._take)
-        # Only the thread uses these.
+        # Only the thread changes these.
         self._connections: Connections | None = None
         self._opening: asyncio.Lock | None = None
         self._tasks: set[asyncio.Task[None]] = set()
