@@ -10,9 +10,14 @@ from taf.testing import CheckpointerContract
 
 
 class TestPgCheckpointer(CheckpointerContract):
+    """Where each event loop gets a connection of its own as soon as it can."""
+
+    warm = 1
+
     @pytest.fixture(autouse=True)
-    def _server(self, pg_dsn: str) -> None:
+    def _server(self, pg_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
         self.dsn = pg_dsn
+        monkeypatch.setattr(postgres_loops, "WARM", self.warm)
 
     def make_store(self) -> PgCheckpointer:
         return PgCheckpointer(self.dsn)
@@ -20,9 +25,8 @@ class TestPgCheckpointer(CheckpointerContract):
     reopen_store = make_store
 
 
-class TestPgCheckpointerWithWarmLoops(TestPgCheckpointer):
-    """Likewise where each event loop gets a connection of its own as soon as it can."""
+@pytest.mark.e2e
+class TestPgCheckpointerInOneThread(TestPgCheckpointer):
+    """Where none does."""
 
-    @pytest.fixture(autouse=True)
-    def _warm(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(postgres_loops, "WARM", 1)
+    warm = 10**9
