@@ -183,12 +183,10 @@ class Ledger:
         except BaseException as error:
             self._failed(error)
             raise
-        self._saved, self.committed = self.run, self.run.sequence
+        self._wrote(commit, facts)
         if release:
             self.is_open = False
             self._remember()
-        if self.is_told:
-            self.told = [Told(*one) for one in zip(commit.records, facts, strict=True)]
         return signals
 
     @property
@@ -203,11 +201,15 @@ class Ledger:
         commit = self._commit(is_release=False)
         grant = await store.begin(commit, lease_seconds=lease_seconds, known=known)
         if grant.has_begun:
-            self._epoch, self.born, self.mail, self.is_open = grant.epoch, grant.stored.born, grant.mail, True
-            self._saved, self.committed, self.has_begun = self.run, self.run.sequence, True
-            if self.is_told:
-                self.told = [Told(*one) for one in zip(commit.records, facts, strict=True)]
+            self._epoch, self.born, self.mail = grant.epoch, grant.stored.born, grant.mail
+            self.is_open = self.has_begun = True
+            self._wrote(commit, facts)
         return grant
+
+    def _wrote(self, commit: Commit, facts: Sequence[Fact]) -> None:
+        self._saved, self.committed = self.run, self.run.sequence
+        if self.is_told:
+            self.told = [Told(*one) for one in zip(commit.records, facts, strict=True)]
 
     def _commit(self, is_release: bool) -> Commit:
         """Return what is staged, which is not staged any more."""

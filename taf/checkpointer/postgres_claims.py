@@ -164,8 +164,11 @@ class Claims:
         async def alone(connection: Connection, _: int) -> Grant | None:
             self._undo(part)
             await pulse.until_ready()
-            row = await self._claim(connection, part)
-            return None if row is None else await self._granted(connection, part, row)
+            found = await self._claim(connection, part)
+            if found is None:
+                return None
+            self._hold(part, found[1])
+            return await self._grant(connection, part, *found)
 
         def after(grant: Grant | None) -> None:
             if grant is None:
@@ -194,11 +197,6 @@ class Claims:
         part.held.append(Lease(state.thread, state.epoch, part.seconds, Place(state.thread, state.revision)))
         self._pulse.hold(part.key, part.held[-1])
 
-    async def _granted(self, connection: Connection, part: _Part, row: rows.Row) -> Grant:
-        state = rows.state_of(row, part.key.thread)
-        self._hold(part, state)
-        return await self._grant(connection, part, row, state)
-
     async def _grant(self, connection: Connection, part: _Part, row: rows.Row, state: ThreadState) -> Grant:
         if not part.has_begun(row):
             return await self._mailbox.granted(connection, part.key, state, part.known)
@@ -206,7 +204,7 @@ class Claims:
         stored = Stored(*head, is_owned=False, is_known=True, snapshot=None, items=(), tail=(), floor=state.floor)
         return Grant(state.epoch, stored, Mail((), state.amendments), has_begun=True)
 
-    async def _claim(self, connection: Connection, part: _Part) -> rows.Row | None:
+    async def _claim(self, connection: Connection, part: _Part) -> tuple[rows.Row, ThreadState] | None:
         """Take a thread, and leave it claimed in this process: behind a pooler it is not committed yet."""
         pulse, key, create = self._pulse, part.key, part.create
         statement, values = self._statement(part)
@@ -215,11 +213,12 @@ class Claims:
                 try:
                     names = (*self._reader.place(key)[:3], False, pulse.life_lock, part.seconds)
                     row = await connection.fetchrow(statement, *names, *values)
+                    taken = None if row is None else (row, rows.state_of(row, key.thread))
                 except BaseException:
                     pulse.unclaim(key)
                     raise
-                if row is not None:
-                    return row
+                if taken is not None:
+                    return taken
                 pulse.unclaim(key)
             state = await self._reader.find(connection, key)
             if state is not None and state.is_owned:

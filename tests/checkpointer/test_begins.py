@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from taf.checkpointer import PgCheckpointer, SqliteCheckpointer
-from taf.checkpointer.base import Change, Commit, Grant, Known, Posted, ThreadKey
+from taf.checkpointer.base import Change, Commit, Grant, Known, Posted, Signal, ThreadKey
 from taf.errors import ThreadBusyError
 from taf.testing.store.owner import KEY, LEASE, Owner, fill, load, make_record
 
@@ -130,7 +130,7 @@ async def test_a_claim_that_was_cut_does_not_pass_for_another_runs_beginning(sto
 
 def test_whoever_changes_append_alone_is_not_passed_by() -> None:
     class Counting(PgCheckpointer):
-        async def append(self, commit: Commit) -> Sequence[object]:  # type: ignore[override]
+        async def append(self, commit: Commit) -> Sequence[Signal]:
             return await super().append(commit)
 
     class Both(Counting):

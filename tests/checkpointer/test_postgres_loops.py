@@ -14,7 +14,8 @@ from taf.checkpointer import PgCheckpointer, postgres_loops
 from taf.checkpointer.base import Signal, ThreadKey
 from taf.checkpointer.postgres_connections import MOST_LOOPS, Connection
 from taf.errors import CheckpointerClosedError, StaleOwnerError, ThreadBusyError
-from taf.testing.store.owner import HANG, KEY, RUN, Owner, loops, make_interrupt, make_record, until
+from taf.testing.store.owner import HANG, KEY, RUN, Owner, load, loops, make_interrupt, make_record, until
+from tests.checkpointer.test_postgres_store import sessions
 from tests.pg.proxy import Action, Proxy
 
 COMMIT = "WITH fence"
@@ -38,14 +39,6 @@ async def own_process(store: PgCheckpointer) -> int:
             one = own._of.get(asyncio.get_running_loop())
             if one is not None and one._connection is not None:
                 return one._connection.get_server_pid()
-
-
-async def sessions(database: asyncpg.Connection[asyncpg.Record]) -> set[int]:
-    """The server processes of all other clients of this database."""
-    found = await database.fetch(
-        "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
-    )
-    return {row["pid"] for row in found}
 
 
 async def until_gone(database: asyncpg.Connection[asyncpg.Record], pid: int) -> None:
@@ -89,9 +82,9 @@ async def test_what_comes_one_after_another_goes_through_the_loops_own(store: Pg
     assert own not in together[1:]
 
 
-async def test_every_kind_of_work_is_done_there(pg_proxy: Proxy, store: PgCheckpointer) -> None:
-    own, begun = await own_process(store), store._machinery.service.call
-    store._machinery.service.call = lambda what: pytest.fail("it went to the other thread")  # type: ignore[method-assign]
+async def test_every_kind_of_work_is_done_there(store: PgCheckpointer, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = await own_process(store)
+    monkeypatch.setattr(store._machinery.service, "call", lambda what: pytest.fail("it went to the other thread"))
     owner = await Owner.of(store)
     await owner.step()
     with pytest.raises(ThreadBusyError):
@@ -107,7 +100,7 @@ async def test_every_kind_of_work_is_done_there(pg_proxy: Proxy, store: PgCheckp
     assert [row.id for row in await store.interrupts(KEY)] == ["i"]
     assert await store.delete(KEY)
     assert await server_process(store) == own
-    store._machinery.service.call = begun  # type: ignore[method-assign]
+    monkeypatch.undo()
 
 
 @pytest.mark.parametrize("options", [{"pool_size": 1}, {"statement_cache_size": 0}])
@@ -134,8 +127,8 @@ async def test_few_loops_have_one_and_all_stay_within_the_size_of_the_pool(
             assert len(own) == MOST_LOOPS
             await until(lambda: all(one._connection is not None for one in own.values()))
             assert len(await sessions(database)) <= 10 + 1  # the heartbeat has one
-        assert {await server_process(store)}  # the loops that ended have made room
-        assert len(own) == 1
+        await server_process(store)
+        assert list(own) == [asyncio.get_running_loop()]  # the loops that ended have made room
 
 
 # -- its end ---------------------------------------------------------------------------------------
@@ -147,7 +140,7 @@ async def test_one_that_is_not_used_is_closed(
     monkeypatch.setattr(postgres_loops, "UNUSED_SECONDS", 0.05)
     own = await own_process(store)
     await until_gone(database, own)
-    assert await own_process(store) not in (0, own)
+    assert await own_process(store) != own
 
 
 async def test_it_ends_with_its_loop(
@@ -218,7 +211,7 @@ async def test_whoever_is_cancelled_meanwhile_learns_of_it_when_the_commit_is_ma
         step.cancel()
         with pytest.raises(asyncio.CancelledError):
             await step
-        assert (await store.load(KEY)).head == owner.head == number  # type: ignore[union-attr]
+        assert (await load(store)).head == owner.head == number
     assert await server_process(store) == own
 
 

@@ -18,7 +18,14 @@ from taf.checkpointer import PgCheckpointer, postgres_loops, postgres_pulse
 from taf.checkpointer.base import Change, Signal, ThreadKey
 from taf.checkpointer.postgres_connections import Settings
 from taf.checkpointer.postgres_schema import VERSION
-from taf.errors import CheckpointerError, ConfigError, StaleOwnerError, StoreUnavailableError, ThreadBusyError
+from taf.errors import (
+    CheckpointerError,
+    ConfigError,
+    StaleOwnerError,
+    StoreCorruptError,
+    StoreUnavailableError,
+    ThreadBusyError,
+)
 from taf.testing.store.owner import KEY, RUN, Owner, make_record, until, until_acquired
 
 
@@ -320,6 +327,17 @@ async def test_names_of_any_text_are_listed_in_the_order_of_their_code_points(st
         await (await Owner.of(store, ThreadKey("t\x00", name))).step(is_release=True)
 
     assert [row.thread_id for row in await store.threads("t\x00")] == sorted(names)
+
+
+async def test_a_claim_of_a_row_that_cannot_be_read_leaves_nothing_claimed(
+    store: PgCheckpointer, database: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    await (await Owner.of(store)).step(is_release=True)
+    await database.execute("UPDATE taf.threads SET status = $1", b"\xff")
+    with pytest.raises(StoreCorruptError):
+        await Owner.of(store)
+    await database.execute("UPDATE taf.threads SET status = $1", b"completed")
+    assert (await Owner.of(store)).head == 1
 
 
 async def test_a_signal_that_cannot_be_read_does_not_make_a_commit_look_like_a_failure(
