@@ -274,7 +274,8 @@ class Pulse:
                 key = ThreadKey(decode_name(row["tenant"]), decode_name(row["thread"]))
                 place, run_id = Place(row["id"], row["revision"]), decode_name(row["run_id"])
                 if self.watches.is_new(key, place):
-                    signals = signals_of(row["signals"], run_id)
+                    # A release leaves them in the row, for whoever looks whether its signal had come in.
+                    signals = () if row["is_released"] else signals_of(row["signals"], run_id)
                     self.watches.tell(key, place, Change(row["head"], decode_name(row["status"]), run_id, signals))
 
     async def _renew(self, connection: Direct) -> None:

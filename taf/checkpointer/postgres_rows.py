@@ -158,8 +158,10 @@ class Statements:
             " (SELECT body FROM {journal} WHERE thread = t.id AND sequence = $2) AS body"
             " FROM {threads} AS t WHERE id = $1"
         )
-        looked = "SELECT id, tenant, thread, head, status, run_id, revision, signals FROM {threads}"
-        self.look = self.of(f"{looked} WHERE (tenant, thread) IN (SELECT * FROM unnest($1::bytea[], $2::bytea[]))")
+        self.look = self.of(
+            "SELECT id, tenant, thread, head, status, run_id, revision, signals, owner IS NULL AS is_released"
+            " FROM {threads} WHERE (tenant, thread) IN (SELECT * FROM unnest($1::bytea[], $2::bytea[]))"
+        )
 
     def _prepare_owning(self) -> None:
         is_owners = "id = $1 AND epoch = $2 AND owner = $3"

@@ -200,6 +200,22 @@ class ReopeningTests(StoreTests):
         assert [change.head for change in told] == sorted(change.head for change in told)
         unwatch()
 
+    async def test_who_watches_in_the_other_hears_of_no_signals_past_a_release(
+        self, store: BaseCheckpointer, second: BaseCheckpointer
+    ) -> None:
+        told: list[Change] = []
+        owner = await Owner.of(store)
+        await owner.step()
+        unwatch = second.watch(KEY, told.append)
+        await store.signal(KEY, Signal("stop", RUN, b"now"))
+        await until(lambda: told and told[-1].signals)
+
+        await owner.release(status="stopped")
+
+        await until(lambda: told[-1].status == "stopped")
+        assert told[-1] == Change(1, "stopped", RUN, ())
+        unwatch()
+
     async def test_what_one_deleted_is_gone_for_the_other(
         self, store: BaseCheckpointer, second: BaseCheckpointer
     ) -> None:
