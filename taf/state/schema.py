@@ -44,6 +44,7 @@ class StateSchema:
         is_set = {name: c.checked for name, c in self.channels.items() if c.wants == "set" and not c.is_list}
         self._set_alone: dict[str, Callable[[Any], Any]] = {} if validation.needs_whole else is_set
         """The fields that an update sets, whatever the others hold, each with what checks it."""
+        self._joined_by_id = frozenset(name for name, c in self.channels.items() if c.style == "messages")
         self._defaults = [(n, _maker(field)) for n, field in model.model_fields.items() if not field.is_required()]
         self._look_back = any(field.default_factory_takes_validated_data for field in model.model_fields.values())
         self._validated_defaults = {name for name, _ in self._defaults if self._is_default_validated(name)}
@@ -249,10 +250,16 @@ class StateSchema:
     ) -> tuple[list[Op], Values | None]:
         """Do the same where some fields are not just set, from behind those that have been."""
         ops = self.wanted_by_dict(dict(islice(update.items(), len(begun), None)), who)
-        if self._is_validated_whole or any(kind == "join" for kind, _, _ in ops):
+        joins = [name for kind, name, _ in ops if kind == "join"]
+        if self._is_validated_whole or not self._joined_by_id.issuperset(joins):
             return [*begun, *ops], None
-        self._apply(after, ops, origin)
-        return [*begun, *ops], after
+        if not joins:
+            self._apply(after, ops, origin)
+            return [*begun, *ops], after
+        try:
+            return [*begun, *self._joined(after, ops, who, origin)], after
+        except InvalidUpdateError:
+            return [*begun, *ops], None
 
     def _joined(self, after: dict[str, Any], wanted: Sequence[Op], who: str, origin: int | None) -> list[Op]:
         """Return the changes that one node's wishes come to, and apply them."""

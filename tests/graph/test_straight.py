@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
@@ -19,8 +19,10 @@ from taf import (
     Context,
     Event,
     InMemoryCheckpointer,
+    Message,
     Send,
     StateGraph,
+    add_messages,
     append,
     emit,
     interrupt,
@@ -52,6 +54,22 @@ class Whole(State):
 
 class Agent(AgentState):
     count: int = 0
+
+
+class Note(BaseModel):
+    id: Any
+
+
+class Notes(BaseModel):
+    notes: Annotated[list[Note], add_messages] = []
+
+
+class Judged(AgentState):
+    @model_validator(mode="after")
+    def short(self) -> Judged:
+        if len(self.messages) > 1:
+            raise ValueError("too many")
+        return self
 
 
 async def up(state: Any) -> dict[str, Any]:
@@ -119,6 +137,35 @@ async def send_one(state: Any) -> Command:
     return Command(goto=Send("c", {"count": 40}))
 
 
+async def say(state: Any) -> Message:
+    return Message(id=f"m{len(state.messages)}", role="assistant", content="said")
+
+
+async def correct(state: Any) -> Message:
+    return Message(id="m0", role="assistant", content="corrected")
+
+
+async def say_much(state: Agent) -> list[Message]:
+    return [await say(state), await correct(state)]
+
+
+async def say_and_count(state: Agent) -> dict[str, Any]:
+    return {"count": state.count + 1, "context": [await say(state), await correct(state)]}
+
+
+async def say_and_ask(state: Agent) -> Message:
+    state.set_interrupt("b", "look")
+    return await say(state)
+
+
+async def note(state: Notes) -> dict[str, Any]:
+    return {"notes": Note(id=len(state.notes) or "first")}
+
+
+async def note_without_hash(state: Notes) -> dict[str, Any]:
+    return {"notes": [Note(id=["a list"])]}
+
+
 def row(*nodes: Callable[..., Any], model: type[BaseModel] = State) -> StateGraph:
     return (
         StateGraph(model)
@@ -156,6 +203,14 @@ CASES: dict[str, tuple[Callable[[], StateGraph], dict[str, Any]]] = {
     "a Send": (lambda: row(up, send_one, up, up), {}),
     "set_interrupt": (lambda: row(up, ask_state, up, model=Agent), {}),
     "an agent's state": (lambda: row(up, up, up, model=Agent), {}),
+    "a message": (lambda: row(say, correct, say, model=Agent), {}),
+    "several messages": (lambda: row(say_much, say, model=Agent), {}),
+    "messages and a field": (lambda: row(say, say_and_count, say_and_count, model=Agent), {}),
+    "a message and set_interrupt": (lambda: row(say, say_and_ask, say, model=Agent), {}),
+    "messages judged as a whole": (lambda: row(say, say, model=Judged), {}),
+    "a message where none is held": (lambda: row(up, correct, model=State), {}),
+    "items with ids": (lambda: row(note, note, note, model=Notes), {}),
+    "an id that cannot be one": (lambda: row(note, note_without_hash, model=Notes), {}),
     "a question": (lambda: row(up, ask, up), {}),
     "a recorded task": (lambda: row(up, record, up), {}),
     "a partial": (lambda: row(up, show, up), {}),
@@ -210,7 +265,10 @@ async def test_both_ways_write_the_same_records_and_tell_the_same(case: str, mon
     assert len(quick) > 2
 
 
-async def test_a_row_takes_the_hot_path_told_or_not(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("nodes", [(up, up, up), (say, say_and_count, say)])
+async def test_a_row_takes_the_hot_path_told_or_not(
+    nodes: Sequence[Callable[..., Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     went: list[int] = []
     straight = StraightAhead._went_straight
 
@@ -221,7 +279,7 @@ async def test_a_row_takes_the_hot_path_told_or_not(monkeypatch: pytest.MonkeyPa
         return left
 
     monkeypatch.setattr(StraightAhead, "_went_straight", watched)
-    app = row(up, up, up).compile()
+    app = row(*nodes, model=Agent).compile()
     await app.ainvoke({}, CONFIG)
     assert went == [3]
     [event async for event in app.astream({"count": 0}, {"thread_id": "u"})]
