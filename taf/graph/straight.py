@@ -19,7 +19,6 @@ from taf.graph.spec import GraphSpec
 from taf.state.channel import Op
 from taf.state.execution import ExecutionStatus
 from taf.state.facts import Output, Task
-from taf.state.messages import Message
 from taf.state.run import NOTHING, Run, Stage, without_values
 from taf.state.schema import Values
 from taf.state.view import asked_of
@@ -37,7 +36,7 @@ class StraightAhead(Halting, Host):
         if self.has_mail or not _is_plain(run, spec):
             return None
         schema, plain, own = spec.schema, spec.plain, asyncio.current_task()
-        view, joined, can_ask, messages = schema.view, schema.joined_plainly, schema.can_ask, schema.messages
+        view, plainly, can_ask = schema.view, schema.joined_plainly, schema.can_ask
         values, frontier, step = run.values, run.frontier, run.step
         run = without_values(run)
         partials, ahead = self.partials, None
@@ -63,9 +62,8 @@ class StraightAhead(Halting, Host):
                     leave(token)
                     context.has_left = True
                     self.is_in_nodes = False
-                if result.__class__ is Message:
-                    result = {messages: result}
-                if result.__class__ is not dict or context.asked or context.refused or (can_ask and asked_of(state)):
+                joined = plainly.get(result.__class__)
+                if joined is None or context.asked or context.refused or (can_ask and asked_of(state)):
                     return runner.output(node, context, values, state, result)
                 ops, after = joined(values, result, node.returned, before + 1)
             except (LeftToAsk, AnswerRefused, Exception) as left:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
@@ -20,6 +20,12 @@ from taf.state.validation import FieldValidation
 from taf.state.view import ViewFactory, owned, parts
 
 Values = Mapping[str, Any]
+
+Joined: TypeAlias = tuple[list[Op], Values | None]
+"""What an update of one node alone comes to: its changes, and the values after them.
+
+These are None, and the changes as they are wanted, where users' code has to join them or to judge the whole.
+"""
 
 _NO_VALUES: Values = {}
 
@@ -48,6 +54,14 @@ class StateSchema:
         self._defaults = [(n, _maker(field)) for n, field in model.model_fields.items() if not field.is_required()]
         self._look_back = any(field.default_factory_takes_validated_data for field in model.model_fields.values())
         self._validated_defaults = {name for name, _ in self._defaults if self._is_default_validated(name)}
+        self.joined_plainly: Mapping[type, Callable[[Values, Any, str, int], Joined]] = {
+            dict: self._joined_dict,
+            Message: self._joined_message,
+        }
+        """What does all that ``wanted`` and ``merge`` do for an update of one node alone, by the update's type.
+
+        It takes the values, the update, who begins the sentence of an error, and an origin as for ``apply``.
+        """
         views = ViewFactory(model, self.channels, is_open=self.is_open)
         self.view, self._view_type = views.make, views.type
 
@@ -225,13 +239,7 @@ class StateSchema:
             changes[-1] = [*changes[-1], *corrections]
         return changes, after
 
-    def joined_plainly(
-        self, values: Values, update: dict[str, Any], who: str, origin: int
-    ) -> tuple[list[Op], Values | None]:
-        """Do what ``wanted`` and ``merge`` do for a dict of one node alone.
-
-        The values are None where its changes have to be joined or judged first.
-        """
+    def _joined_dict(self, values: Values, update: dict[str, Any], who: str, origin: int) -> Joined:
         known, after = self._set_alone, {**values}
         ops: list[Op] = []
         for name, value in update.items():
@@ -245,9 +253,12 @@ class StateSchema:
             ops.append(("set", name, checked))
         return ops, after
 
+    def _joined_message(self, values: Values, message: Message, who: str, origin: int) -> Joined:
+        return self._joined_alone({**values}, [], {self.messages: message}, who, origin)
+
     def _joined_alone(
         self, after: dict[str, Any], begun: list[Op], update: dict[str, Any], who: str, origin: int
-    ) -> tuple[list[Op], Values | None]:
+    ) -> Joined:
         """Do the same where some fields are not just set, from behind those that have been."""
         ops = self.wanted_by_dict(dict(islice(update.items(), len(begun), None)), who)
         joins = [name for kind, name, _ in ops if kind == "join"]
