@@ -80,17 +80,26 @@ LANE = 1 << 20
 class Context:
     """A node's own view of its run: who it is, and what it may ask for."""
 
-    runner: asyncio.Task[Any] | None = None
-    """The task that runs an async node; None for a sync one."""
-    ahead: Ahead | None = None
-    """How far plain steps have led from the run that is ``running``, which stays as it was before them."""
-    was_cancelled = has_left = is_abandoned = False
+    was_cancelled = is_abandoned = False
     _recalled: frozenset[int] = frozenset()
     _position = 0
     _lanes: dict[asyncio.Task[Any], int] | None = None
 
-    def __init__(self, host: Host, run: Run, task: Task, attempt: int = 1) -> None:
+    def __init__(
+        self,
+        host: Host,
+        run: Run,
+        task: Task,
+        attempt: int = 1,
+        ahead: Ahead | None = None,
+        runner: asyncio.Task[Any] | None = None,
+    ) -> None:
         self._host, self.running, self.task, self.attempt = host, run, task, attempt
+        self.ahead = ahead
+        """How far plain steps have led from the run that is ``running``, which stays as it was before them."""
+        self.runner = runner
+        """The task that runs an async node; None for a sync one."""
+        self.has_left = False
         self.asked: tuple[InterruptRecord, ...] = ()
         """The records of the questions that the node asked this time."""
         self.refused: AnswerRefused | None = None

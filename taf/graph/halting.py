@@ -44,7 +44,7 @@ class Halting:
     """The runs of subgraphs that are under way."""
     has_mail = False
     """True while messages wait that may come in at the next step."""
-    is_in_nodes = False
+    is_in_nodes: bool
     _heard = 0
     _has_cancelled = False
     _detaching: asyncio.Task[None] | None = None
@@ -54,7 +54,7 @@ class Halting:
 
     def __init__(self) -> None:
         # Of the instance, where they are found at once: every step looks at them.
-        self.stop_reason = None
+        self.stop_reason, self.is_in_nodes = None, False
         self._recording: frozenset[asyncio.Task[None]] = NONE_RECORDED
         """Results of ``task()`` that are on their way to the record."""
         self.partials = Partials()

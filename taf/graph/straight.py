@@ -48,8 +48,7 @@ class StraightAhead(Halting, Host):
                 return None
             if self.stop_reason is not None:
                 return NOTHING_LEFT
-            before, context = ledger.committed, Context(self, run, task)
-            context.runner, context.ahead = own, ahead
+            before, context = ledger.committed, Context(self, run, task, 1, ahead, own)
             state = view(values, context)
             try:
                 token = enter(context)
