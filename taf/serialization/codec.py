@@ -24,7 +24,7 @@ class Codec:
     that the others get: they are decoded again before they are accepted, and compared.
     """
 
-    __slots__ = ("_adapter", "_comes_back", "_is_exact", "_plain_items", "path", "plain")
+    __slots__ = ("_adapter", "_as_plain", "_comes_back", "_is_exact", "_plain_items", "path", "plain")
 
     def __init__(self, declared: Any, path: str, config: ConfigDict | None = None) -> None:
         self.path = path
@@ -33,7 +33,7 @@ class Codec:
         self._plain_items: frozenset[Any] = frozenset()
         if get_origin(declared) is list:
             self._plain_items = _plain_types(get_args(declared)[0])
-        self._comes_back = _promise(declared)
+        self._comes_back, self._as_plain = _promise(declared), _shortcut(declared)
         self._adapter = adapter_of(declared, config)
 
     def encode(self, value: Any) -> tuple[Any, list[Mark]]:
@@ -41,6 +41,8 @@ class Codec:
         kind: type = type(value)  # pyright: ignore[reportUnknownVariableType]
         if kind in self.plain or (kind is list and self._plain_items.issuperset(map(type, value))):
             return value, []
+        if self._as_plain is not None and (known := self._as_plain(value)) is not None:
+            return known, []
         try:
             plain = self._dump(value)
             packed, marks = pack(plain, (self.path,), declared=not self._is_exact)
@@ -150,4 +152,25 @@ def _promise(declared: Any) -> Callable[[Any], bool] | None:
     if get_origin(declared) is list:
         one = _promise(get_args(declared)[0])
         return None if one is None else lambda values: all(map(one, values))
-    return vars(declared).get("__taf_exact__") if isinstance(declared, type) else None
+    return _own(declared, "__taf_exact__")
+
+
+def _shortcut(declared: Any) -> Callable[[Any], Any] | None:
+    """Return what makes plain JSON types of a model, or a list of models, that need no marks; None when nothing does.
+
+    It returns None for a value that takes the long way.
+    """
+    if get_origin(declared) is list:
+        one = _shortcut(get_args(declared)[0])
+        return None if one is None else lambda values: _all_plain(one, values)
+    return _own(declared, "__taf_plain__")
+
+
+def _all_plain(one: Callable[[Any], Any], values: list[Any]) -> list[Any] | None:
+    found = [one(value) for value in values] if type(values) is list else [None]
+    return None if None in found else found
+
+
+def _own(declared: Any, method: str) -> Callable[[Any], Any] | None:
+    """Return a method of a class itself: what a subclass adds it knows nothing of."""
+    return vars(declared).get(method) if isinstance(declared, type) else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import NoneType
 from typing import Annotated, Any, Literal, NoReturn, Self, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
@@ -113,9 +114,29 @@ class Message(BaseModel):
         return copied if not update else self.__class__.model_validate({**dict(copied), **update})
 
     def __taf_exact__(self) -> bool:
-        return type(self) is Message and (
-            type(self.content) is str or all(type(block) in _BLOCKS for block in self.content)
-        )
+        content = self.content
+        return _is_sound(self) and (type(content) is str or all(map(_is_sound, content)))
+
+    def __taf_plain__(self) -> dict[str, Any] | None:
+        """Return a message of text alone as the JSON types that it is stored as; None for any other."""
+        row = self.id, self.role, self.content, self.name
+        if type(self) is not Message or (*map(type, row),) not in _ALL_TEXT:
+            return None
+        return {"id": row[0], "role": row[1], "content": row[2], "name": row[3]}
 
 
-_BLOCKS = frozenset({TextBlock, MediaBlock, ToolCallBlock, ToolResultBlock})
+_ALL_TEXT = frozenset({(str, str, str, str), (str, str, str, NoneType)})
+
+_SOUND: Mapping[type, Mapping[str, tuple[type, ...]]] = {
+    Message: {"id": (str,), "role": (str,), "name": (str, NoneType)},
+    TextBlock: {"text": (str,)},
+    MediaBlock: {"media_type": (str,), "url": (str, NoneType), "data": (str, NoneType)},
+    ToolCallBlock: {"id": (str,), "name": (str,), "arguments": (FrozenDict,)},
+    ToolResultBlock: {"call_id": (str,), "text": (str,), "is_error": (bool,)},
+}
+
+
+def _is_sound(part: object) -> bool:
+    """True for a message or a block that is as it was validated: ``model_construct`` makes others."""
+    fields = _SOUND.get(type(part))
+    return fields is not None and all([type(getattr(part, name, None)) in kinds for name, kinds in fields.items()])

@@ -19,7 +19,7 @@ from typing_extensions import TypedDict
 
 from taf.errors import NotStorableError
 from taf.serialization import Codec, dumps, is_exact, loads
-from taf.state.messages import MediaBlock, Message, TextBlock, ToolCallBlock, ToolResultBlock
+from taf.state.messages import FrozenDict, MediaBlock, Message, TextBlock, ToolCallBlock, ToolResultBlock
 from tests.rounds import rounds
 from tests.serialization.values import Moon, datetimes, decimals, keys, shape, texts, times, values
 from tests.steady_ids import steady
@@ -307,6 +307,35 @@ def test_an_integer_that_a_field_of_floats_held_before_comes_back_as_a_float() -
 )
 def test_types_whose_values_owe_no_check_are_known(declared: Any, expected: bool) -> None:
     assert is_exact(declared) is expected
+
+
+@given(messages)
+def test_a_message_is_stored_as_pydantic_dumps_it_whichever_way_is_taken(message: Message) -> None:
+    dumped = message.model_dump(round_trip=True)
+
+    assert Codec(Message, "f").encode(message) == (dumped, [])
+    assert Codec(list[Message], "f").encode([message, message]) == ([dumped, dumped], [])
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"id": 1},
+        {"role": None},
+        {"name": 2},
+        {"content": b"x"},
+        {"content": [TextBlock.model_construct(text=None)]},
+        {"content": [ToolCallBlock.model_construct(id="1", name=None, arguments=FrozenDict())]},
+        {"content": [ToolCallBlock.model_construct(id="1", name="n", arguments={"x": {1, 2}})]},
+    ],
+    ids=str,
+)
+def test_a_message_that_was_never_validated_is_refused_where_it_is_wrong(wrong: dict[str, Any]) -> None:
+    message = Message.model_construct(**{"id": "1", "role": "user", "content": "x", **wrong})
+
+    for codec, value in ((Codec(Message, "f"), message), (Codec(list[Message], "f"), [Message(), message])):
+        with pytest.raises(NotStorableError, match=r"declared type|read back"):
+            codec.encode(value)
 
 
 @given(decimals)
