@@ -49,6 +49,7 @@ class Service:
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._is_closed = False
+        self._calls: list[Callable[[], None]] = []
         self.loop: asyncio.AbstractEventLoop | None = None
         self._loops = LoopConnections(settings, lambda: self._connections is not None and session.is_ready, self._take)
         # Only the thread changes these.
@@ -101,7 +102,15 @@ class Service:
                 self.loop = asyncio.new_event_loop()
                 self._thread = threading.Thread(target=self._main, args=(self.loop,), name="taf-postgres", daemon=True)
                 self._thread.start()
-            self.loop.call_soon_threadsafe(call)
+            self._calls.append(call)
+            if len(self._calls) == 1:  # to wake the thread costs more than most calls
+                self.loop.call_soon_threadsafe(self._do_calls)
+
+    def _do_calls(self) -> None:
+        with self._lock:
+            calls, self._calls = self._calls, []
+        for call in calls:
+            call()
 
     def stop(self, farewell: Callable[[], Awaitable[None]], patience: float | None = None) -> None:
         """Take no more work, do what waits, and close all connections. Wait for it, at most for so many seconds."""
@@ -113,7 +122,8 @@ class Service:
             loop, thread = self.loop, self._thread
             if loop is None or thread is None:
                 return
-            loop.call_soon_threadsafe(lambda: self.begin(self._end(farewell)))
+            self._calls.append(lambda: self.begin(self._end(farewell)))
+            loop.call_soon_threadsafe(self._do_calls)
         if thread is not threading.current_thread():
             thread.join(patience)
 
