@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import anyio
 
@@ -20,17 +20,19 @@ T = TypeVar("T")
 class Outcome(Generic[T]):
     """A result that comes from another OS thread, or the error that came instead.
 
-    ``what`` says what was to be done, ``drivers`` are the errors that are put into words of taf's own.
+    ``what`` says what was to be done, ``loop`` is where somebody waits for it, if anybody does.
     """
 
-    __slots__ = ("_is_done", "_waiter", "drivers", "error", "loop", "result", "what")
+    __slots__ = ("_is_done", "_waiter", "error", "loop", "result", "what")
 
-    def __init__(
-        self, what: str, loop: asyncio.AbstractEventLoop | None, drivers: tuple[type[BaseException], ...]
-    ) -> None:
-        self.what, self.loop, self.drivers = what, loop, drivers
+    drivers: ClassVar[tuple[type[BaseException], ...]] = ()
+    """The errors that are put into words of taf's own."""
+
+    result: T
+
+    def __init__(self, what: str, loop: asyncio.AbstractEventLoop | None) -> None:
+        self.what, self.loop = what, loop
         self.error: Exception | None = None
-        self.result: list[T] = []
         self._waiter: asyncio.Future[None] | None = None
         self._is_done = False
 
@@ -53,7 +55,8 @@ class Outcome(Generic[T]):
     async def wait(self) -> T:
         """Wait for the outcome. A caller that is cancelled meanwhile gets it too, and the cancellation after it."""
         try:
-            await self._woken()
+            if not self._is_done:
+                await self._woken()
         except asyncio.CancelledError as error:
             await self._outlast(error)
         return self.outcome()
@@ -62,13 +65,11 @@ class Outcome(Generic[T]):
         """Return the result of what is done, or raise the error that came instead."""
         if self.error is not None:
             raise self.error
-        return self.result[0]
+        return self.result
 
-    async def _woken(self) -> None:
-        if self._is_done:
-            return
+    def _woken(self) -> asyncio.Future[None]:
         self._waiter = asyncio.get_running_loop().create_future()
-        await self._waiter
+        return self._waiter
 
     async def _outlast(self, cancellation: asyncio.CancelledError) -> None:
         # A scope of anyio cancels at every turn of the loop until it is obeyed; the shield holds that off.
@@ -83,7 +84,7 @@ class Outcome(Generic[T]):
             task.uncancel()
 
 
-def tell(outcomes: Iterable[Outcome[T]]) -> None:
+def tell(outcomes: Iterable[Outcome[Any]]) -> None:
     """Wake all who wait for these, each in their event loop. Called from the thread that did the work."""
     waiting: dict[asyncio.AbstractEventLoop, list[Callable[[], None]]] = {}
     for outcome in outcomes:

@@ -277,14 +277,8 @@ class PgCheckpointer(Begins, BaseCheckpointer):
     def _is_pooled(self) -> bool:
         return self._machinery.service.settings.is_pooled
 
-    async def _run(
-        self,
-        what: str,
-        work: Work[T],
-        after: Callable[[T], None] | None = None,
-        undo: Callable[[], None] | None = None,
-    ) -> T:
-        return await self._machinery.enter().run(what, work, after, undo)
+    async def _run(self, what: str, work: Work[T], after: Callable[[T], None] | None = None) -> T:
+        return await self._machinery.enter().run(what, work, after)
 
 
 async def _nothing(_: Connection, __: int) -> None:

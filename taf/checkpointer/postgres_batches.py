@@ -7,16 +7,16 @@ first whether it was made.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Generic, TypeVar
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from functools import partial
+from typing import Any, Generic, TypeVar
 
-from taf.checkpointer.outcome import Outcome, tell
+from taf.checkpointer.outcome import tell
 from taf.checkpointer.postgres_connections import Connection
 from taf.checkpointer.postgres_service import Service
-from taf.checkpointer.postgres_work import DRIVER_ERRORS, Piece, Work
+from taf.checkpointer.postgres_work import Piece
 
-P = TypeVar("P")
+P = TypeVar("P", bound=Piece[Any])
 T = TypeVar("T")
 
 LANES = 2
@@ -29,40 +29,24 @@ Together = Callable[[Connection, Sequence[P]], Awaitable[Sequence[T | None]]]
 """Does many at once, and returns the result of each, or None for one that has to be done alone."""
 
 
-class _Waiting(Piece[T], Generic[P, T]):
-    """A piece of work with what it takes to do it together with others."""
-
-    part: P
-
-
 class Batches(Generic[P, T]):
     """Work of one kind."""
 
     def __init__(self, service: Service, together: Together[P, T]) -> None:
         self._service, self._together = service, together
         # Only the service's thread changes these.
-        self._waiting: list[_Waiting[P, T]] = []
+        self._waiting: list[P] = []
         self._lanes = 0
 
-    async def run(
-        self,
-        what: str,
-        part: P,
-        work: Work[T],
-        after: Callable[[T], None],
-        undo: Callable[[], None] | None = None,
-    ) -> T:
-        """Have ``part`` done together with others, or alone by ``work``; for the rest see ``Service.run``."""
-        loop = asyncio.get_running_loop()
-        piece: _Waiting[P, T] = _Waiting(Outcome(what, loop, DRIVER_ERRORS), work, after, undo)
-        piece.part = part
-        if self._lanes or not self._service.begin_here(piece, loop):
-            self._service.call(lambda: self._take(piece))
-        return await piece.outcome.wait()
+    def have_done(self, piece: P) -> Coroutine[Any, Any, T]:
+        """Have a piece of work done, together with others or alone, and return what waits for its outcome."""
+        if self._lanes or not self._service.begin_here(piece):
+            self._service.call(partial(self._take, piece))
+        return piece.wait()
 
     # -- in the service's thread -------------------------------------------------------------------
 
-    def _take(self, piece: _Waiting[P, T]) -> None:
+    def _take(self, piece: P) -> None:
         self._waiting.append(piece)
         if self._lanes < LANES:
             self._lanes += 1
@@ -79,20 +63,19 @@ class Batches(Generic[P, T]):
         finally:
             self._lanes -= 1
 
-    async def _do(self, pieces: Sequence[_Waiting[P, T]]) -> None:
-        parts = [piece.part for piece in pieces]
+    async def _do(self, pieces: Sequence[P]) -> None:
         try:
-            results = await self._service.once(lambda connection, _: self._together(connection, parts), 0)
+            results = await self._service.once(lambda connection, _: self._together(connection, pieces), 0)
         except Exception:  # nobody knows what was made
             for piece in pieces:
                 piece.undo()
                 self._service.begin(self._service.do(piece, first=1))
             return
-        done: list[Outcome[T]] = []
+        done: list[P] = []
         for piece, result in zip(pieces, results, strict=True):
             if result is None:
                 self._service.begin(self._service.do(piece))
             else:
                 piece.succeeded(result)
-                done.append(piece.outcome)
+                done.append(piece)
         tell(done)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any
 
 from taf.checkpointer import postgres_rows as rows
 from taf.checkpointer.base import Change, Commit, Grant, Known, Mail, Stored, ThreadKey
@@ -19,6 +19,7 @@ from taf.checkpointer.postgres_mail import Mailbox
 from taf.checkpointer.postgres_pulse import Lease, Pulse
 from taf.checkpointer.postgres_rows import Statements, ThreadState, encode_name, owned_unless
 from taf.checkpointer.postgres_service import Service
+from taf.checkpointer.postgres_work import Piece
 from taf.checkpointer.watches import Place
 from taf.errors import StoreCorruptError, ThreadBusyError
 from taf.ids import new_id
@@ -97,16 +98,31 @@ def _moved(condition: str, values: Sequence[str]) -> str:
     return ", ".join(f"{name} = {_either(condition).format(value, f't.{name}')}" for name, value in new.items())
 
 
-class _Part(NamedTuple):
+class _Claim(Piece[Grant | None]):
     """What a caller wants. ``held`` is the lease, once it is there. ``mark`` is how ``first`` is known again."""
 
-    key: ThreadKey
-    seconds: float
-    known: Known | None
-    create: bool
-    held: list[Lease]
-    first: Commit | None = None
-    mark: int = 0
+    __slots__ = ("_by", "create", "first", "held", "key", "known", "mark", "seconds")
+
+    def __init__(
+        self, by: Claims, key: ThreadKey, seconds: float, known: Known | None, create: bool, first: Commit | None = None
+    ) -> None:
+        super().__init__(f'acquire thread "{key.thread}"', asyncio.get_running_loop())
+        self._by, self.key, self.seconds, self.known, self.create = by, key, seconds, known, create
+        self.held: list[Lease] = []
+        self.first, self.mark = first, 0 if first is None else random.getrandbits(62)
+
+    def work(self, connection: Connection, attempt: int) -> Awaitable[Grant | None]:
+        """See ``Piece.work``."""
+        return self._by.alone(connection, self)
+
+    def follow(self, result: Grant | None) -> None:
+        """See ``Piece.follow``."""
+        if result is not None:
+            self._by.granted(self, result)
+
+    def undo(self) -> None:
+        """See ``Piece.undo``."""
+        self._by.give_up(self)
 
     @property
     def head(self) -> tuple[Any, ...]:
@@ -146,65 +162,60 @@ class Claims:
         self._service, self._pulse, self._mailbox = service, pulse, mailbox
         self._sql = ClaimStatements(statements.of)
         self._abandon, self._reader = abandon, mailbox.reader
-        self._batches: Batches[_Part, Grant | None] = Batches(service, self._together)
+        self._batches: Batches[_Claim, Grant | None] = Batches(service, self._together)
 
-    async def acquire(self, key: ThreadKey, seconds: float, known: Known | None, create: bool) -> Grant | None:
+    def acquire(
+        self, key: ThreadKey, seconds: float, known: Known | None, create: bool
+    ) -> Coroutine[Any, Any, Grant | None]:
         """See ``BaseCheckpointer.acquire``."""
-        return await self._done(_Part(key, seconds, known, create, []))
+        part = _Claim(self, key, seconds, known, create)
+        return self._batches.have_done(part) if create else self._service.have_done(part)
 
     async def begin(self, first: Commit, seconds: float, known: Known | None) -> Grant:
         """See ``Begins.begin``."""
-        grant = await self._done(_Part(first.key, seconds, known, True, [], first, random.getrandbits(62)))
+        grant = await self._batches.have_done(_Claim(self, first.key, seconds, known, True, first))
         assert grant is not None
         return grant
 
-    async def _done(self, part: _Part) -> Grant | None:
-        loop, pulse, key = asyncio.get_running_loop(), self._pulse, part.key
+    async def alone(self, connection: Connection, part: _Claim) -> Grant | None:
+        """Claim one thread by a statement of its own."""
+        self.give_up(part)
+        await self._pulse.until_ready()
+        found = await self._claim(connection, part)
+        if found is None:
+            return None
+        self._hold(part, found[1])
+        return await self._grant(connection, part, *found)
 
-        async def alone(connection: Connection, _: int) -> Grant | None:
-            self._undo(part)
-            await pulse.until_ready()
-            found = await self._claim(connection, part)
-            if found is None:
-                return None
-            self._hold(part, found[1])
-            return await self._grant(connection, part, *found)
+    def granted(self, part: _Claim, grant: Grant) -> None:
+        """Do what follows when a claim is known to be made."""
+        pulse, key = self._pulse, part.key
+        pulse.unclaim(key)
+        if grant.has_begun and pulse.watches.wants(key, has_signals=False):
+            stored = grant.stored
+            pulse.watches.tell(key, part.held[-1].seen, Change(stored.head, stored.status, stored.run_id, ()))
+        if part.loop is None or part.loop.is_closed():  # nobody is left to release it
+            self._abandon(key, grant.epoch)
 
-        def after(grant: Grant | None) -> None:
-            if grant is None:
-                return
-            pulse.unclaim(key)
-            if grant.has_begun and pulse.watches.wants(key, has_signals=False):
-                stored = grant.stored
-                pulse.watches.tell(key, part.held[-1].seen, Change(stored.head, stored.status, stored.run_id, ()))
-            # Nobody is left to release it.
-            if loop.is_closed():
-                self._abandon(key, grant.epoch)
-
-        what = f'acquire thread "{key.thread}"'
-        if part.create:
-            return await self._batches.run(what, part, alone, after, lambda: self._undo(part))
-        return await self._service.run(what, alone, after, lambda: self._undo(part))
-
-    def _undo(self, part: _Part) -> None:
-        # The transaction may have come to nothing, or its COMMIT may not have been answered.
+    def give_up(self, part: _Claim) -> None:
+        """Take back a claim that may have come to nothing, or whose COMMIT may not have been answered."""
         while part.held:
             self._abandon(part.key, part.held.pop().epoch)
             self._pulse.unclaim(part.key)
 
-    def _hold(self, part: _Part, state: ThreadState) -> None:
+    def _hold(self, part: _Claim, state: ThreadState) -> None:
         # Before anything else is awaited: the next claim of this process has to find it held.
         part.held.append(Lease(state.thread, state.epoch, part.seconds, Place(state.thread, state.revision)))
         self._pulse.hold(part.key, part.held[-1])
 
-    async def _grant(self, connection: Connection, part: _Part, row: rows.Row, state: ThreadState) -> Grant:
+    async def _grant(self, connection: Connection, part: _Claim, row: rows.Row, state: ThreadState) -> Grant:
         if not part.has_begun(row):
             return await self._mailbox.granted(connection, part.key, state, part.known)
         head = (state.born, state.head, state.status, state.run_id)
         stored = Stored(*head, is_owned=False, is_known=True, snapshot=None, items=(), tail=(), floor=state.floor)
         return Grant(state.epoch, stored, Mail((), state.amendments), has_begun=True)
 
-    async def _claim(self, connection: Connection, part: _Part) -> tuple[rows.Row, ThreadState] | None:
+    async def _claim(self, connection: Connection, part: _Claim) -> tuple[rows.Row, ThreadState] | None:
         """Take a thread, and leave it claimed in this process: behind a pooler it is not committed yet."""
         pulse, key, create = self._pulse, part.key, part.create
         statement, values = self._statement(part)
@@ -227,14 +238,14 @@ class Claims:
                 return None
             await asyncio.sleep(0)  # somebody was quicker, and is gone again
 
-    def _statement(self, part: _Part) -> tuple[str, tuple[Any, ...]]:
+    def _statement(self, part: _Claim) -> tuple[str, tuple[Any, ...]]:
         """Return the statement that claims one thread, and its parameters behind the first six."""
         if part.first is None:
             return (self._sql.claim, (new_id(),)) if part.create else (self._sql.take, ())
         known = ("", 0) if part.known is None else (part.known.born, part.known.floor)
         return self._sql.begin, (new_id(), part.first.expected, *part.head, *known, *part.record)
 
-    async def _together(self, connection: Connection, parts: Sequence[_Part]) -> Sequence[Grant | None]:
+    async def _together(self, connection: Connection, parts: Sequence[_Claim]) -> Sequence[Grant | None]:
         """Claim many. One that is not free, or cannot be read, is left to be claimed alone."""
         pulse = self._pulse
         await pulse.until_ready()
@@ -255,7 +266,9 @@ class Claims:
                     pulse.unclaim(part.key)
         return [await self._shown(connection, part, found.get(part.key)) for part in parts]
 
-    async def _claim_many(self, connection: Connection, chosen: dict[tuple[bytes, bytes], _Part]) -> Sequence[rows.Row]:
+    async def _claim_many(
+        self, connection: Connection, chosen: dict[tuple[bytes, bytes], _Claim]
+    ) -> Sequence[rows.Row]:
         if not chosen:
             return ()
         pulse, given = self._pulse, [(*names, chosen[names]) for names in sorted(chosen)]
@@ -263,18 +276,18 @@ class Claims:
         return await connection.fetch(self._sql.claim_many, pulse.owner, False, pulse.life_lock, *map(list, columns))
 
     async def _shown(
-        self, connection: Connection, part: _Part, found: tuple[rows.Row, ThreadState] | None
+        self, connection: Connection, part: _Claim, found: tuple[rows.Row, ThreadState] | None
     ) -> Grant | None:
         if found is None or not part.held:
             return None
         try:
             return await self._grant(connection, part, *found)
         except StoreCorruptError:
-            self._undo(part)
+            self.give_up(part)
             return None
 
 
-def _first_of(part: _Part) -> tuple[Any, ...]:
+def _first_of(part: _Claim) -> tuple[Any, ...]:
     """Return what a claim among many writes. On records that are known it writes nothing: those are looked at alone."""
     if part.first is None or part.first.expected:
         return _NOTHING_FIRST

@@ -36,9 +36,10 @@ class LoopConnections:
         self._of: dict[asyncio.AbstractEventLoop, LoopConnection] = {}
         self._most = settings.loop_connections
 
-    def begin(self, piece: Piece[Any], loop: asyncio.AbstractEventLoop) -> bool:
+    def begin(self, piece: Piece[Any]) -> bool:
         """Begin a piece of work in its caller's loop, which is running here; False when it cannot be done there."""
-        own = self._of.get(loop) or self._add(loop)
+        loop = piece.loop
+        own = None if loop is None else self._of.get(loop) or self._add(loop)
         return own is not None and own.begin(piece)
 
     def _add(self, loop: asyncio.AbstractEventLoop) -> LoopConnection | None:
@@ -127,7 +128,7 @@ class LoopConnection:
         else:
             if self._gets_back(piece):
                 piece.succeeded(result)
-                piece.outcome.wake()
+                piece.wake()
         finally:
             late.cancel()
 
@@ -203,7 +204,7 @@ class LoopConnection:
 
 def _fail(piece: Piece[Any], error: TafError) -> None:
     piece.failed(error)
-    piece.outcome.wake()
+    piece.wake()
 
 
 def _terminate(connection: Direct) -> None:

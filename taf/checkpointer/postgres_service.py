@@ -16,11 +16,11 @@ from typing import Any, Protocol, TypeVar
 
 import asyncpg
 
-from taf.checkpointer.outcome import Outcome, tell
+from taf.checkpointer.outcome import tell
 from taf.checkpointer.postgres_connections import Connections, Settings, close
 from taf.checkpointer.postgres_loops import LoopConnections
 from taf.checkpointer.postgres_schema import migrate
-from taf.checkpointer.postgres_work import DRIVER_ERRORS, LOST, Piece, Work, leaves_whole
+from taf.checkpointer.postgres_work import LOST, Call, Piece, Work, leaves_whole
 from taf.errors import CheckpointerClosedError, StoreUnavailableError
 
 T = TypeVar("T")
@@ -59,23 +59,19 @@ class Service:
 
     # -- from any thread ---------------------------------------------------------------------------
 
-    async def run(
-        self,
-        what: str,
-        work: Work[T],
-        after: Callable[[T], None] | None = None,
-        undo: Callable[[], None] | None = None,
-    ) -> T:
-        """Have work done, ``after`` it what follows from its result, and return the result. ``undo`` if it failed."""
-        loop = asyncio.get_running_loop()
-        piece = Piece(Outcome[T](what, loop, DRIVER_ERRORS), work, after, undo)
-        if not self.begin_here(piece, loop):
-            self.call(lambda: self.begin(self.do(piece)))
-        return await piece.outcome.wait()
+    async def run(self, what: str, work: Work[T], after: Callable[[T], None] | None = None) -> T:
+        """Have work done, ``after`` it what follows from its result, and return the result."""
+        return await self.have_done(Call(what, asyncio.get_running_loop(), work, after))
 
-    def begin_here(self, piece: Piece[Any], loop: asyncio.AbstractEventLoop) -> bool:
+    def have_done(self, piece: Piece[T]) -> Coroutine[Any, Any, T]:
+        """Have a piece of work done, and return what waits for its outcome."""
+        if not self.begin_here(piece):
+            self.call(lambda: self.begin(self.do(piece)))
+        return piece.wait()
+
+    def begin_here(self, piece: Piece[Any]) -> bool:
         """Begin a piece of work in the caller's event loop; False when it has to be done by the thread."""
-        return self._loops.begin(piece, loop)
+        return self._loops.begin(piece)
 
     def _take(self, piece: Piece[Any]) -> None:
         """Do a piece of work that was begun elsewhere, and of which nobody knows what came of it."""
@@ -83,7 +79,7 @@ class Service:
 
     def post(self, work: Work[Any]) -> None:
         """Have work done without waiting for it, and without learning whether it succeeded."""
-        piece = Piece(Outcome[Any]("", None, DRIVER_ERRORS), work)
+        piece = Call("", None, work)
         with suppress(CheckpointerClosedError):
             self.call(lambda: self.begin(self.do(piece)))
 
@@ -169,7 +165,7 @@ class Service:
             piece.failed(error)
         else:
             piece.succeeded(result)
-        tell([piece.outcome])
+        tell([piece])
 
     async def attempt(self, work: Work[T], *, first: int = 0) -> T:
         """Do a piece of work, again and again while the server cannot be reached. Raise what is left in the end."""

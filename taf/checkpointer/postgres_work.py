@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 import asyncpg
 
@@ -37,32 +38,55 @@ def leaves_whole(error: BaseException) -> bool:
     return isinstance(error, (asyncpg.PostgresError, TafError)) and not is_closing
 
 
-class Piece(Generic[T]):
-    """A piece of work, what follows from its result, what undoes it when it failed, and who is told."""
+class Piece(Outcome[T]):
+    """A piece of work, what follows from its result, and what undoes it when it failed."""
 
-    def __init__(
-        self,
-        outcome: Outcome[T],
-        work: Work[T],
-        after: Callable[[T], None] | None = None,
-        undo: Callable[[], None] | None = None,
-    ) -> None:
-        self.outcome, self.work, self._after, self._undo = outcome, work, after, undo
+    __slots__ = ()
 
-    def succeeded(self, result: T) -> None:
-        """Note the result. It is not told yet."""
-        self.outcome.result = [result]
-        if self._after is not None:
-            # It tells others only; what it raises must not make a commit look like a failure.
-            with suppress(Exception):
-                self._after(result)
+    drivers = DRIVER_ERRORS
 
-    def failed(self, error: Exception) -> None:
-        """Note why it was not done. It is not told yet."""
-        self.outcome.fail(error)
-        self.undo()
+    def work(self, connection: Connection, attempt: int) -> Awaitable[T]:
+        """Do it. See ``Work``."""
+        raise NotImplementedError
+
+    def follow(self, result: T) -> None:
+        """Do what follows from the result. It tells others only."""
 
     def undo(self) -> None:
         """Take back what an attempt left in memory."""
-        if self._undo is not None:
-            self._undo()
+
+    def succeeded(self, result: T) -> None:
+        """Note the result. It is not told yet."""
+        self.result = result
+        with suppress(Exception):  # what it raises must not make a commit look like a failure
+            self.follow(result)
+
+    def failed(self, error: Exception) -> None:
+        """Note why it was not done. It is not told yet."""
+        self.fail(error)
+        self.undo()
+
+
+class Call(Piece[T]):
+    """One that is made of functions."""
+
+    __slots__ = ("_follow", "_work")
+
+    def __init__(
+        self,
+        what: str,
+        loop: asyncio.AbstractEventLoop | None,
+        work: Work[T],
+        follow: Callable[[T], None] | None = None,
+    ) -> None:
+        super().__init__(what, loop)
+        self._work, self._follow = work, follow
+
+    def work(self, connection: Connection, attempt: int) -> Awaitable[T]:
+        """See ``Piece.work``."""
+        return self._work(connection, attempt)
+
+    def follow(self, result: T) -> None:
+        """See ``Piece.follow``."""
+        if self._follow is not None:
+            self._follow(result)

@@ -41,13 +41,13 @@ _MEMORY = 8
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
 
-_DRIVER_ERRORS = (sqlite3.Error, OSError, UnicodeError, OverflowError)
-
 
 class Job(Outcome[T]):
     """What is to be done in a transaction, and what became of it."""
 
     __slots__ = ("_after", "_undo", "is_synced", "work")
+
+    drivers = (sqlite3.Error, OSError, UnicodeError, OverflowError)
 
     def __init__(
         self,
@@ -59,19 +59,19 @@ class Job(Outcome[T]):
         *,
         is_synced: bool = True,
     ) -> None:
-        super().__init__(what, loop, _DRIVER_ERRORS)
+        super().__init__(what, loop)
         self.work, self._after, self._undo, self.is_synced = work, after, undo, is_synced
 
     def attempt(self, connection: sqlite3.Connection) -> None:
         """Do the work, in the worker."""
-        self.result = [self.work(connection)]
+        self.result = self.work(connection)
 
     def follow_up(self) -> None:
         """Do what has to follow the commit, or its failure, in the worker."""
         try:
             if self.error is None:
                 if self._after is not None:
-                    self._after(self.result[0])
+                    self._after(self.result)
             elif self._undo is not None:
                 self._undo()
         except Exception:  # it tells others only, and must not make a commit look like a failure
