@@ -125,20 +125,17 @@ class SqliteCheckpointer(Begins, BaseCheckpointer):
         state = rows.find(connection, key)
         if state is not None and self._is_owned(key, state):
             raise ThreadBusyError(key.thread, state.run_id or None)
-        if state is None or not state.head:
-            # One without records is what an owner left who died before it wrote any.
-            if not create:
-                return None
-            if state is None:
-                state = rows.create(connection, key)
-        found = rows.stored(connection, state, known, is_owned=False)
-        machinery = self._machinery
-        owner = machinery.lock.hold()
-        epoch = rows.claim(connection, state.thread, rows.Claim(owner, lease_end(seconds), machinery.boot))
+        if not create and (state is None or not state.head):
+            return None  # one without records is what an owner left who died before it wrote any
+        machinery, is_new = self._machinery, state is None
+        claim = rows.Claim(machinery.lock.hold(), lease_end(seconds), machinery.boot)
+        state = state or rows.create(connection, key, claim)
+        stored, mail = rows.stored(connection, state, known, is_owned=False), sqlite_mail.mail(connection, state)
+        epoch = state.epoch if is_new else rows.take(connection, state.thread, claim)
         # Held at once, and not after the commit: the next job of this transaction may want the same thread.
         place = Place(state.thread, state.revision)
-        machinery.pulse.hold(key, Lease(state.thread, epoch, owner, seconds, place))
-        return Grant(epoch, found, sqlite_mail.mail(connection, state))
+        machinery.pulse.hold(key, Lease(state.thread, epoch, claim.owner, seconds, place))
+        return Grant(epoch, stored, mail)
 
     def _is_owned(self, key: ThreadKey, state: rows.ThreadState, known: dict[str, bool] | None = None) -> bool:
         """Say whether a thread's owner lives. ``known`` keeps, for as long as it is passed on, which owners do."""

@@ -103,7 +103,7 @@ def revision(connection: sqlite3.Connection, thread: int) -> int:
 def stored(connection: sqlite3.Connection, state: ThreadState, known: Known | None, *, is_owned: bool) -> Stored:
     """Return what the reader does not know yet of a thread."""
     is_known = known is not None and known.holds(state.born, state.floor, state.head)
-    found = None if is_known else snapshot(connection, state) or base(connection, state)
+    found = None if is_known or not state.head else snapshot(connection, state) or base(connection, state)
     start = known.head if known is not None and is_known else found.sequence if found else 0
     grown: Sequence[tuple[int, bytes]] = ()
     if found is not None and found.items_from is not None:
@@ -242,23 +242,33 @@ def _wanted(listing: Listing, after: str) -> tuple[list[str], list[Any]]:
 # -- writing ---------------------------------------------------------------------------------------
 
 
-def create(connection: sqlite3.Connection, key: ThreadKey) -> ThreadState:
-    """Make a thread without records, and return its row."""
-    connection.execute("INSERT INTO taf_threads (tenant, thread, born) VALUES (?, ?, ?)", (*key, new_id()))
-    (row,) = connection.execute(_FIND, key)
-    return ThreadState._make(row)
+def create(connection: sqlite3.Connection, key: ThreadKey, claim: Claim) -> ThreadState:
+    """Make a thread without records for its first owner, and return its row."""
+    born, epoch = new_id(), _next_epoch(connection)
+    cursor = connection.execute(
+        "INSERT INTO taf_threads (tenant, thread, born, epoch, owner, lease_until, boot_id)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (*key, born, epoch, *claim),
+    )
+    return ThreadState(int(cursor.lastrowid or 0), born, 0, "idle", "", 0, epoch, *claim, key.thread)
 
 
-def claim(connection: sqlite3.Connection, thread: int, claim: Claim) -> int:
-    """Make somebody the owner, and return the epoch: higher than all before, of any thread."""
-    connection.execute("UPDATE taf_epochs SET last = last + 1")
-    (epoch,) = connection.execute("SELECT last FROM taf_epochs").fetchone()
+def take(connection: sqlite3.Connection, thread: int, claim: Claim) -> int:
+    """Make somebody the owner of a thread that is there, and return the epoch."""
+    epoch = _next_epoch(connection)
     connection.execute(
         "UPDATE taf_threads SET epoch = ?, owner = ?, lease_until = ?, boot_id = ? WHERE id = ?",
         (epoch, *claim, thread),
     )
     # What was said to whoever owned it before; a signal to a run stays, should that run be continued.
     connection.execute("DELETE FROM taf_signals WHERE thread = ? AND run_id = ''", (thread,))
+    return epoch
+
+
+def _next_epoch(connection: sqlite3.Connection) -> int:
+    """Return an epoch higher than all before, of any thread."""
+    connection.execute("UPDATE taf_epochs SET last = last + 1")
+    (epoch,) = connection.execute("SELECT last FROM taf_epochs").fetchone()
     return int(epoch)
 
 
