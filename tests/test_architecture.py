@@ -51,6 +51,7 @@ GRAPH_ORDER = [
     "multitask",
     "runtime",
     "inner",
+    "presuming",
     "upgrade",
     "partials",
     "door",

@@ -93,6 +93,11 @@ class ActiveRun:
             with contextlib.suppress(concurrent.futures.InvalidStateError, asyncio.InvalidStateError, RuntimeError):
                 waiter.set_result(None)
 
+    @property
+    def is_silent(self) -> bool:
+        """True when nobody is told what the run does."""
+        return self._reader is None and self._runtime.bus.is_silent
+
     def new_engine(self) -> Engine:
         """Return an engine for one attempt: the thread is taken."""
         self.engine = self._engine()
@@ -183,7 +188,7 @@ class ActiveRun:
     def break_off(self, reason: str, *, withdraws: bool = True) -> None:
         """Stop the run, from its own loop. A message that still waits is withdrawn, or (False) left to others."""
         if self.turn is not None and self.is_waiting:
-            self.turn.leave(withdraws=withdraws)
+            self.turn.leave(reason, withdraws=withdraws)
         else:
             self.engine.request_stop(reason)
 

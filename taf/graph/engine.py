@@ -24,7 +24,6 @@ from taf.errors import (
     ThreadBusyError,
 )
 from taf.events import Event
-from taf.graph.command import START
 from taf.graph.config import RunConfig
 from taf.graph.context import AnswerRefused, Context, Question
 from taf.graph.context import Pause as LeftToAsk
@@ -33,6 +32,7 @@ from taf.graph.inner import former_keys
 from taf.graph.intake import Answer, Call, Intake, Invoke, is_empty
 from taf.graph.multitask import URGENT, first_of
 from taf.graph.plan import Decision, Finish, Pause, ReachLimit, RunNodes, plan, step
+from taf.graph.presuming import begun
 from taf.graph.routing import behind, enter
 from taf.graph.runner import NOTHING_LEFT, Runner, StepResult
 from taf.graph.runtime import Runtime
@@ -96,8 +96,8 @@ class Engine(Serving):
     async def acquired(self, call: Call, thread_id: str, *, create: bool = True) -> Ledger | None:
         """Return the thread, taken for ``conduct``; None if there is no such thread. Raise ``ThreadBusyError``."""
         journal, seconds, ledger = self.runtime.journal, self.runtime.options.lease_seconds, None
-        if journal.begins is not None and create and type(call) is Invoke and self._is_plain_beginning(call):
-            ledger = await journal.begin(thread_id, lambda new: self._began(new, call), lease_seconds=seconds)
+        if create and type(call) is Invoke and not call.strategy and self.parent is None:
+            ledger = await begun(self.runtime, self.config, call.input, is_told=not self._is_silent)
         if ledger is None:
             ledger = await journal.acquire(thread_id, lease_seconds=seconds, create=create)
         if ledger is None or not ledger.mail.messages or not isinstance(call, Invoke):
@@ -106,23 +106,6 @@ class Engine(Serving):
             return ledger
         await ledger.save(release=True)
         raise ThreadBusyError(thread_id, None, len(ledger.mail.messages))
-
-    def _is_plain_beginning(self, call: Invoke) -> bool:
-        """True for new input that leads straight to the first nodes, so that none of the user's routers is asked."""
-        is_new = not (call.strategy or self.parent is not None or is_empty(call.input))
-        return is_new and START in self.runtime.spec.straight
-
-    async def _began(self, ledger: Ledger, call: Invoke) -> bool:
-        """Stage what new input means for a thread as it presumably is, if that is plain."""
-        spec, run = self.runtime.spec, ledger.run
-        if run.sequence and run.edition != spec.edition:
-            return False
-        ledger.is_told = not self._is_silent
-        try:
-            ledger.stage(await self._intake(ledger).start(run, call.input, self.config.run_id))
-        except Exception:  # it is said again, once it is known how the thread really is
-            return False
-        return True
 
     async def conduct(self, call: Call, ledger: Ledger) -> Run:
         """Do what the call means, with a thread that was taken, and return the run as it rests.
@@ -188,8 +171,8 @@ class Engine(Serving):
         self.is_in_nodes = True  # users' code as well: what decides, and routers
         try:
             run, fact = upgraded(spec, ledger)
-            facts = await intake.facts(run, call, self.config.run_id, lambda: journal.interrupts(thread_id))
-            begun = await beginning(journal, spec, ledger, fact, facts)
+            means = await intake.facts(run, call, self.config.run_id, lambda: journal.interrupts(thread_id))
+            facts = await beginning(journal, spec, ledger, fact, means)
         except BaseException:
             if self._detaching is None:
                 await ledger.save(release=True)  # nothing was written: the thread stays as it was
@@ -198,7 +181,7 @@ class Engine(Serving):
             self.is_in_nodes = False
         self._look_at(ledger.mail.messages)
         if self._detaching is None:
-            for one in begun:
+            for one in facts:
                 ledger.stage(one)
 
     def _intake(self, ledger: Ledger) -> Intake:

@@ -54,7 +54,8 @@ class Halting:
 
     def __init__(self) -> None:
         # Of the instance, where they are found at once: every step looks at them.
-        self.stop_reason, self.is_in_nodes = None, False
+        self.stop_reason = None
+        self.is_in_nodes = False
         self._recording: frozenset[asyncio.Task[None]] = NONE_RECORDED
         """Results of ``task()`` that are on their way to the record."""
         self.partials = Partials()

@@ -19,7 +19,7 @@ from taf.graph.spec import GraphSpec
 from taf.state.channel import Op
 from taf.state.execution import ExecutionStatus
 from taf.state.facts import Output, Task
-from taf.state.run import NOTHING, Run, Stage, without_values
+from taf.state.run import NOTHING, Ahead, Run, Stage, without_values
 from taf.state.schema import Values
 from taf.state.view import asked_of
 
@@ -39,7 +39,8 @@ class StraightAhead(Halting, Host):
         view, plainly, can_ask = schema.view, schema.joined_plainly, schema.can_ask
         values, frontier, step = run.values, run.frontier, run.step
         run = without_values(run)
-        partials, ahead = self.partials, None
+        partials = self.partials
+        ahead: Ahead | None = None
         while step < limit and len(frontier) == 1 and (way := plain.get(frontier[0].key)) is not None:
             task, (node, onward) = frontier[0], way
             saved = ledger.save_quickly()
@@ -48,7 +49,8 @@ class StraightAhead(Halting, Host):
                 return None
             if self.stop_reason is not None:
                 return NOTHING_LEFT
-            before, context = ledger.committed, Context(self, run, task, 1, ahead, own)
+            before = ledger.committed
+            context = Context(self, run, task, 1, ahead, own)
             state = view(values, context)
             try:
                 token = enter(context)

@@ -21,6 +21,7 @@ from taf.graph.ending import followed, run_that_took
 from taf.graph.engine import Engine
 from taf.graph.intake import Invoke, Recover
 from taf.graph.multitask import URGENT, first_of, in_turn, notice_of, opened, rank, sealed
+from taf.graph.presuming import begun
 from taf.graph.result import Outcome, Receipt
 from taf.graph.runtime import Runtime
 from taf.state.execution import ExecutionStatus
@@ -40,6 +41,11 @@ class Flight(Protocol):
     """What a turn needs of the run that it leads to."""
 
     config: RunConfig
+
+    @property
+    def is_silent(self) -> bool:
+        """True when nobody is told what the run does."""
+        ...
 
     def new_engine(self) -> Engine:
         """Return an engine for one attempt."""
@@ -123,7 +129,7 @@ class OnBehalf:
         """Run it, if its turn is now."""
         return await take(self._runtime, flight, self._message, may_begin=self._may_begin)
 
-    def leave(self, *, withdraws: bool) -> None:
+    def leave(self, reason: str, *, withdraws: bool) -> None:
         """Nothing waits here."""
 
 
@@ -143,7 +149,7 @@ class Turn:
         self._loop, self._news = asyncio.get_running_loop(), asyncio.Event()
         self._active_run: str | None = None
         self._head = self._ahead = 0
-        self._is_leaving = self._withdraws = False
+        self._is_leaving, self._reason, self._withdraws = False, "", False
         self._free_since: float | None = None
         self.is_waiting = True
 
@@ -154,10 +160,10 @@ class Turn:
         unwatch = self._store.watch(self._key, self._on_change)
         try:
             while not self._is_leaving:
-                ledger = await self._acquired()
+                ledger = await self._acquired(is_told=not flight.is_silent)
                 if ledger is not None and not self._has_to_wait(ledger):
                     self.is_waiting = False
-                    return await flight.new_engine().conduct(Invoke(self._given), ledger)
+                    return await self._engine(flight).conduct(Invoke(self._given), ledger)
                 try:
                     number = await self._store.post(self._key, self._message, notice_of(self._message))
                 finally:
@@ -171,15 +177,23 @@ class Turn:
             unwatch()
             self.is_waiting = False
 
-    async def _acquired(self) -> Ledger | None:
-        runtime = self._runtime
+    async def _acquired(self, *, is_told: bool) -> Ledger | None:
+        runtime, thread_id = self._runtime, self._config.thread_id
         try:
-            return await runtime.journal.acquire(self._config.thread_id, lease_seconds=runtime.options.lease_seconds)
+            ledger = await begun(runtime, self._config, self._given, is_told=is_told)
+            return ledger or await runtime.journal.acquire(thread_id, lease_seconds=runtime.options.lease_seconds)
         except ThreadBusyError as busy:
             self._active_run = busy.run_id
             stored = await self._store.load(self._key)
             self._head = 0 if stored is None else stored.head
             return None
+
+    def _engine(self, flight: Flight) -> Engine:
+        """Return what runs the message: not for long, when it was told to leave just then."""
+        engine = flight.new_engine()
+        if self._is_leaving:
+            engine.request_stop(self._reason)
+        return engine
 
     def _has_to_wait(self, ledger: Ledger) -> bool:
         """Say whether others come first. What is said to a pause does not wait for those that wait behind it."""
@@ -274,9 +288,12 @@ class Turn:
 
     # -- leaving -----------------------------------------------------------------------------------
 
-    def leave(self, *, withdraws: bool) -> None:
-        """Wait no more, from the loop of the turn. The message stays where it is, unless it is withdrawn."""
-        self._is_leaving, self._withdraws = True, withdraws
+    def leave(self, reason: str, *, withdraws: bool) -> None:
+        """Wait no more, from the loop of the turn. The message stays where it is, unless it is withdrawn.
+
+        ``reason``: for what a run is stopped that begins just then.
+        """
+        self._is_leaving, self._reason, self._withdraws = True, reason, withdraws
         self._news.set()
 
     async def _left(self) -> None:

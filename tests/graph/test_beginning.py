@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import pytest
 
 from taf import END, START, AgentState, CompiledGraph, StateGraph
 from taf.errors import InvalidInputError, ThreadBusyError
 from taf.events import Event
+from taf.graph.multitask import MultitaskStrategy
 from taf.publisher import CollectingPublisher
 from taf.state.reducers import append
 from tests.pg.proxy import Proxy
@@ -29,8 +30,8 @@ class Notes(AgentState):
 class Apps:
     """Apps of one graph, each with a store of its own, as in processes of their own."""
 
-    def __init__(self, place: str, stack: AsyncExitStack) -> None:
-        self.place, self._stack = place, stack
+    def __init__(self, place: str, stack: AsyncExitStack, strategy: str) -> None:
+        self.place, self._stack, self._strategy = place, stack, strategy
         self.routed: list[int] = []
 
     async def one(self, *, has_router: bool = False, **options: Any) -> CompiledGraph:
@@ -42,6 +43,7 @@ class Apps:
         else:
             graph.add_edge(START, "count")
         graph.add_edge("count", "rest")
+        options = {"multitask_strategy": self._strategy, **options}
         return await self._stack.enter_async_context(graph.compile(store, **options))
 
     def _route(self, state: Notes) -> str:
@@ -49,18 +51,20 @@ class Apps:
         return "count"
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture(params=[("sqlite", "reject"), ("sqlite", "interrupt"), ("postgres", "reject"), ("postgres", "enqueue")])
 async def apps(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Apps]:
-    is_postgres = request.param == "postgres"
+    place, strategy = request.param
     async with AsyncExitStack() as stack:
-        yield Apps(request.getfixturevalue("pg_dsn") if is_postgres else str(tmp_path / "t.db"), stack)
+        yield Apps(
+            request.getfixturevalue("pg_dsn") if place == "postgres" else str(tmp_path / "t.db"), stack, strategy
+        )
 
 
-@pytest.fixture
-async def far(pg_proxy: Proxy) -> AsyncIterator[Apps]:
+@pytest.fixture(params=get_args(MultitaskStrategy))
+async def far(request: pytest.FixtureRequest, pg_proxy: Proxy) -> AsyncIterator[Apps]:
     """Apps that reach their server by way of the proxy."""
     async with AsyncExitStack() as stack:
-        yield Apps(pg_proxy.dsn, stack)
+        yield Apps(pg_proxy.dsn, stack, request.param)
 
 
 def made(proxy: Proxy) -> tuple[int, int]:
@@ -116,7 +120,7 @@ async def test_a_pause_that_came_elsewhere_is_met_as_ever(apps: Apps) -> None:
 
 
 async def test_a_busy_thread_is_told_before_wrong_input_is(apps: Apps) -> None:
-    here, there = await apps.one(), await apps.one()
+    here, there = await apps.one(multitask_strategy="reject"), await apps.one(multitask_strategy="reject")
     await say(here, "a")
     with pytest.raises(InvalidInputError):
         await here.ainvoke({"nonsense": 1}, THREAD)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -304,6 +304,39 @@ async def test_a_caller_that_is_cancelled_takes_its_message_along(store: BaseChe
         assert await app.aqueue(CONFIG) == ()
         slow.gate.set()
         await first
+
+
+@pytest.mark.parametrize("strategy", ["reject", *QUEUING])
+async def test_a_caller_that_is_cancelled_while_it_takes_the_thread_runs_nothing(
+    store: BaseCheckpointer, strategy: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow, asked, gate = Slow(), asyncio.Event(), asyncio.Event()
+
+    def held(take: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        async def taken(*args: Any, **options: Any) -> Any:
+            grant = await take(*args, **options)
+            asked.set()
+            await gate.wait()
+            return grant
+
+        return taken
+
+    async with asyncio.timeout(HANG), slow.app(store, multitask_strategy=strategy) as app:
+        for name in ("acquire", "begin"):
+            if hasattr(store, name):
+                monkeypatch.setattr(store, name, held(getattr(store, name)))
+        caller = asyncio.create_task(app.ainvoke(said("one"), named("r1")))
+        await asked.wait()
+        caller.cancel()
+        await asyncio.sleep(0.01)
+        gate.set()
+        with pytest.raises(asyncio.CancelledError):
+            await caller
+
+        assert slow.began == []
+        assert (await app.aget_state(CONFIG)).status == "stopped"
+        slow.gate.set()
+        assert texts(await app.ainvoke(said("two"), named("r2")))[-1] == "answer to two"
 
 
 async def test_a_stop_keeps_the_queue_and_the_next_call_sets_it_going(store: BaseCheckpointer) -> None:
