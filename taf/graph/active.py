@@ -167,6 +167,11 @@ class ActiveRun:
         return self.turn is not None and self.turn.is_waiting and not has_begun
 
     @property
+    def is_taking(self) -> bool:
+        """True while its message asks for the thread."""
+        return isinstance(self.turn, Turn) and self.turn.is_taking and not self.is_lost
+
+    @property
     def is_lost(self) -> bool:
         """True when its loop was closed before it was over: it will never go on."""
         return self.loop.is_closed() and not self._has_landed
@@ -194,11 +199,19 @@ class ActiveRun:
 
     def request_stop(self, reason: str, *, withdraws: bool = False) -> None:
         """Stop the run, from any loop or thread. See ``break_off``."""
+        self._have_done(partial(self.break_off, reason, withdraws=withdraws))
+
+    def forestall(self, reason: str) -> None:
+        """Stop the run if its message is about to take the thread, from any loop or thread; otherwise it waits on."""
+        if isinstance(self.turn, Turn):
+            self._have_done(partial(self.turn.forestall, reason))
+
+    def _have_done(self, what: Callable[[], None]) -> None:
         if running_loop() is self.loop:
-            self.break_off(reason, withdraws=withdraws)
+            what()
             return
         with contextlib.suppress(RuntimeError):  # the loop is closed, and the run with it
-            self.loop.call_soon_threadsafe(partial(self.break_off, reason, withdraws=withdraws))
+            self.loop.call_soon_threadsafe(what)
 
 
 PATIENCE_SECONDS = 10.0

@@ -154,7 +154,7 @@ class AsyncGraph:
         The answer says how the thread stands then, whatever that is: no status of a thread is an error here.
         """
         thread_id = self._thread(config)
-        return await stop(self.runtime, tell(self._active.get(thread_id), reason), thread_id, reason)
+        return await stop(self.runtime, tell(self._active, self._flying, thread_id, reason), thread_id, reason)
 
     def launch(
         self,

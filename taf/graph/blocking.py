@@ -172,7 +172,7 @@ class CompiledGraph(AsyncGraph, Embeddable):
     def stop(self, config: Config, reason: str = "stopped") -> StopStatus:
         """Stop the thread's run, wherever it is; see ``astop``."""
         thread_id = self._thread(config)
-        told = tell(self._active.get(thread_id), reason)  # from here: what follows only waits for it
+        told = tell(self._active, self._flying, thread_id, reason)  # from here: what follows only waits for it
         return self._call("stop", stop(self.runtime, told, thread_id, reason))
 
     # -- the queue ---------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TypedDict
 
 from taf.checkpointer.base import Signal
@@ -17,6 +17,9 @@ from taf.graph.waiting import moves
 from taf.state.execution import ExecutionStatus
 from taf.state.facts import Stopped
 from taf.state.run import Run
+
+TAKING_SECONDS = 0.002
+"""How often to look whether a message that asks for a thread has got it. Most stops find none."""
 
 
 class StopStatus(TypedDict):
@@ -38,15 +41,24 @@ class StopStatus(TypedDict):
     queued: int
 
 
-def tell(active: ActiveRun | None, reason: str) -> ActiveRun | None:
-    """Tell a run to stop, at once and from any OS thread. Return it if it was under way here."""
-    if active is not None and active.is_lost:
-        active.give_up()
-        return None
-    if active is None or active.engine.is_at_rest:
-        return None
-    active.request_stop(reason)
-    return active
+def tell(
+    active: Mapping[str, ActiveRun], flying: Collection[ActiveRun], thread_id: str, reason: str
+) -> ActiveRun | None:
+    """Tell the run of a thread to stop, at once and from any OS thread. Return it if it was under way here.
+
+    ``active`` are the runs that have their threads, ``flying`` all: one that is taking the thread just now will be
+    stopped before it runs anything. A message that has to wait all the same waits on.
+    """
+    taking = [one for one in tuple(flying) if one.config.thread_id == thread_id and one.is_taking]
+    for one in taking:
+        one.forestall(reason)
+    run = active.get(thread_id)
+    if run is not None and run.is_lost:
+        run.give_up()
+    elif run is not None and not run.engine.is_at_rest:
+        run.request_stop(reason)
+        return run
+    return taking[0] if taking else None
 
 
 async def stop(runtime: Runtime, told: ActiveRun | None, thread_id: str, reason: str) -> StopStatus:
@@ -58,13 +70,22 @@ async def stop(runtime: Runtime, told: ActiveRun | None, thread_id: str, reason:
 
 
 async def _stop(runtime: Runtime, told: ActiveRun | None, thread_id: str, reason: str) -> StopStatus:
-    if told is not None:
+    if told is not None and not await _waits(told):
         if not await told.has_landed_within(PATIENCE_SECONDS):
             return _late(thread_id, told.config.run_id)
         if told.engine.has_thread:  # otherwise another run has it, and this one was refused
             last = told.engine.run.run_id  # that of the thread, should it have been stopped before it wrote
             return await _landed(runtime, thread_id, last, reason, told.engine.unwinding())
     return await _Elsewhere(runtime, thread_id, reason).answer()
+
+
+async def _waits(told: ActiveRun) -> bool:
+    """Wait until it is known whether a message has the thread; say whether it has to wait for others."""
+    for _ in range(int(PATIENCE_SECONDS / TAKING_SECONDS)):
+        if not told.is_taking:
+            break
+        await asyncio.sleep(TAKING_SECONDS)
+    return told.is_waiting
 
 
 async def _landed(

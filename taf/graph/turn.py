@@ -149,7 +149,10 @@ class Turn:
         self._loop, self._news = asyncio.get_running_loop(), asyncio.Event()
         self._active_run: str | None = None
         self._head = self._ahead = 0
-        self._is_leaving, self._reason, self._withdraws = False, "", False
+        self._is_leaving = self._withdraws = False
+        self.is_taking = True
+        """True while it asks for the thread: nobody knows yet whether the run begins or the message has to wait."""
+        self._ends_for: str | None = None
         self._free_since: float | None = None
         self.is_waiting = True
 
@@ -161,6 +164,7 @@ class Turn:
         try:
             while not self._is_leaving:
                 ledger = await self._acquired(is_told=not flight.is_silent)
+                self.is_taking = False
                 if ledger is not None and not self._has_to_wait(ledger):
                     self.is_waiting = False
                     return await self._engine(flight).conduct(Invoke(self._given), ledger)
@@ -172,10 +176,11 @@ class Turn:
                 if number is not None:
                     self._message = self._message._replace(id=number)
                     return await self._wait(flight, may_begin=ledger is not None)
+                self.is_taking, self._ends_for = True, None  # who had the thread is gone
             raise AppClosedError
         finally:
             unwatch()
-            self.is_waiting = False
+            self.is_waiting = self.is_taking = False
 
     async def _acquired(self, *, is_told: bool) -> Ledger | None:
         runtime, thread_id = self._runtime, self._config.thread_id
@@ -189,10 +194,10 @@ class Turn:
             return None
 
     def _engine(self, flight: Flight) -> Engine:
-        """Return what runs the message: not for long, when it was told to leave just then."""
+        """Return what runs the message, or stops before its first node when that was said while it took the thread."""
         engine = flight.new_engine()
-        if self._is_leaving:
-            engine.request_stop(self._reason)
+        if self._ends_for is not None:
+            engine.request_stop(self._ends_for)
         return engine
 
     def _has_to_wait(self, ledger: Ledger) -> bool:
@@ -293,8 +298,13 @@ class Turn:
 
         ``reason``: for what a run is stopped that begins just then.
         """
-        self._is_leaving, self._reason, self._withdraws = True, reason, withdraws
+        self._is_leaving, self._ends_for, self._withdraws = True, reason, withdraws
         self._news.set()
+
+    def forestall(self, reason: str) -> None:
+        """Stop the run if it is about to begin, from the loop of the turn. A message that has to wait waits on."""
+        if self.is_taking:
+            self._ends_for = reason
 
     async def _left(self) -> None:
         if not self._withdraws:

@@ -306,30 +306,40 @@ async def test_a_caller_that_is_cancelled_takes_its_message_along(store: BaseChe
         await first
 
 
+class Held:
+    """Keeps whoever takes a thread of a store, in this event loop, waiting for the answer."""
+
+    def __init__(self, store: BaseCheckpointer, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.asked, self.gate, self._loop = asyncio.Event(), asyncio.Event(), asyncio.get_running_loop()
+        for name in ("acquire", "begin"):
+            if hasattr(store, name):
+                monkeypatch.setattr(store, name, self._held(getattr(store, name)))
+
+    def _held(self, take: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        async def taken(*args: Any, **options: Any) -> Any:
+            is_held = asyncio.get_running_loop() is self._loop
+            if is_held:
+                self.asked.set()
+            try:
+                return await take(*args, **options)
+            finally:
+                if is_held:
+                    await self.gate.wait()
+
+        return taken
+
+
 @pytest.mark.parametrize("strategy", ["reject", *QUEUING])
 async def test_a_caller_that_is_cancelled_while_it_takes_the_thread_runs_nothing(
     store: BaseCheckpointer, strategy: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    slow, asked, gate = Slow(), asyncio.Event(), asyncio.Event()
-
-    def held(take: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-        async def taken(*args: Any, **options: Any) -> Any:
-            grant = await take(*args, **options)
-            asked.set()
-            await gate.wait()
-            return grant
-
-        return taken
-
+    slow, held = Slow(), Held(store, monkeypatch)
     async with asyncio.timeout(HANG), slow.app(store, multitask_strategy=strategy) as app:
-        for name in ("acquire", "begin"):
-            if hasattr(store, name):
-                monkeypatch.setattr(store, name, held(getattr(store, name)))
         caller = asyncio.create_task(app.ainvoke(said("one"), named("r1")))
-        await asked.wait()
+        await held.asked.wait()
         caller.cancel()
         await asyncio.sleep(0.01)
-        gate.set()
+        held.gate.set()
         with pytest.raises(asyncio.CancelledError):
             await caller
 
@@ -337,6 +347,45 @@ async def test_a_caller_that_is_cancelled_while_it_takes_the_thread_runs_nothing
         assert (await app.aget_state(CONFIG)).status == "stopped"
         slow.gate.set()
         assert texts(await app.ainvoke(said("two"), named("r2")))[-1] == "answer to two"
+
+
+@pytest.mark.parametrize("is_in_a_thread", [False, True])
+@pytest.mark.parametrize("strategy", ["reject", *QUEUING])
+async def test_a_stop_while_a_message_takes_the_thread_is_not_lost(
+    store: BaseCheckpointer, strategy: Any, is_in_a_thread: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow, held = Slow(), Held(store, monkeypatch)
+    async with asyncio.timeout(HANG), slow.app(store, multitask_strategy=strategy) as app:
+        caller = asyncio.create_task(app.ainvoke(said("one"), named("r1")))
+        await held.asked.wait()
+        stop = asyncio.to_thread(app.stop, CONFIG) if is_in_a_thread else app.astop(CONFIG)
+        stopping = asyncio.create_task(stop)
+        await asyncio.sleep(0.05)
+        held.gate.set()
+
+        assert (await caller).status == "stopped"
+        assert slow.began == []
+        answer = await stopping
+        assert answer["ok"], answer
+
+
+@pytest.mark.parametrize("strategy", ["enqueue", "steer"])
+async def test_a_stop_leaves_a_message_that_comes_to_wait_just_then(
+    store: BaseCheckpointer, strategy: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = Slow()
+    async with asyncio.timeout(HANG), slow.app(store, multitask_strategy=strategy) as app:
+        first = asyncio.create_task(app.ainvoke(said("one"), named("r1")))
+        await until(lambda: slow.began)
+        held = Held(store, monkeypatch)
+        second = asyncio.create_task(app.ainvoke(said("two"), named("r2")))
+        await held.asked.wait()
+        await app.astop(CONFIG)
+        assert (await first).status == "stopped"
+        held.gate.set()
+        slow.gate.set()
+
+        assert texts(await second)[-1] == "answer to two"
 
 
 async def test_a_stop_keeps_the_queue_and_the_next_call_sets_it_going(store: BaseCheckpointer) -> None:
