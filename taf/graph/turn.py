@@ -86,13 +86,18 @@ _OUTCOMES: dict[str, Outcome] = {
 }
 
 
-async def take(runtime: Runtime, flight: Flight, message: Posted, *, may_begin: bool) -> Run | None:
-    """Run a message if its turn is now. Return None when it is not, or when it was amended meanwhile."""
+async def take(
+    runtime: Runtime, flight: Flight, message: Posted, leaves: Callable[[], bool], *, may_begin: bool
+) -> Run | None:
+    """Run a message if its turn is now. Return None when it is not, or when it was amended meanwhile.
+
+    ``leaves`` says whether it was told to leave while the thread was taken: then the message stays where it is.
+    """
     ledger = await _acquired(runtime, flight.config.thread_id)
     if ledger is None:
         return None
     first = first_of(ledger.mail.messages)
-    is_next = first is not None and first.id == message.id
+    is_next = first is not None and first.id == message.id and not leaves()
     if first is None or not is_next or is_held(ledger.run.status, first, may_begin=may_begin):
         await ledger.save(release=True)
         return None
@@ -120,17 +125,19 @@ async def _acquired(runtime: Runtime, thread_id: str) -> Ledger | None:
 class OnBehalf:
     """The turn of a message that nobody waits for any more."""
 
-    is_waiting = False
+    is_waiting = True
 
     def __init__(self, runtime: Runtime, message: Posted, *, may_begin: bool) -> None:
         self._runtime, self._message, self._may_begin = runtime, message, may_begin
+        self._is_leaving = False
 
     async def fly(self, flight: Flight) -> Run | None:
         """Run it, if its turn is now."""
-        return await take(self._runtime, flight, self._message, may_begin=self._may_begin)
+        return await take(self._runtime, flight, self._message, lambda: self._is_leaving, may_begin=self._may_begin)
 
     def leave(self, reason: str, *, withdraws: bool) -> None:
-        """Nothing waits here."""
+        """Leave the message to others: it is somebody else's."""
+        self._is_leaving = True
 
 
 class Turn:
@@ -149,7 +156,7 @@ class Turn:
         self._loop, self._news = asyncio.get_running_loop(), asyncio.Event()
         self._active_run: str | None = None
         self._head = self._ahead = 0
-        self._is_leaving = self._withdraws = False
+        self._leaving, self._withdraws = asyncio.Event(), False
         self.is_taking = True
         """True while it asks for the thread: nobody knows yet whether the run begins or the message has to wait."""
         self._ends_for: str | None = None
@@ -253,16 +260,16 @@ class Turn:
         """Run what comes first, if that is this message, or if nobody else does."""
         if stored is not None and stored.status == ExecutionStatus.RUNNING.value and first.kind not in URGENT:
             lost = self._config._replace(run_id=stored.run_id)  # its owner died: it goes on before others begin
-            await asyncio.wait([self._tower.launch(Recover(), lost, create=False).outcome])
+            await self._unless_leaving(self._tower.launch(Recover(), lost, create=False).outcome)
         elif first.id == self._message.id:
-            run = await take(self._runtime, flight, first, may_begin=may_begin)
+            run = await take(self._runtime, flight, first, lambda: self._is_leaving, may_begin=may_begin)
             if run is not None:
                 return run
             await asyncio.sleep(0.001)
         elif may_begin or self._has_waited_enough():
             other = opened(self._runtime.journal.codec, self._config.thread_id, first).config
             turn = OnBehalf(self._runtime, first, may_begin=may_begin)
-            await asyncio.wait([self._tower.launch_turn(turn, other).outcome])
+            await self._unless_leaving(self._tower.launch_turn(turn, other).outcome)
         else:
             await self._until_news(PATIENCE_SECONDS / 5)
         return None
@@ -293,12 +300,23 @@ class Turn:
 
     # -- leaving -----------------------------------------------------------------------------------
 
+    @property
+    def _is_leaving(self) -> bool:
+        return self._leaving.is_set()
+
+    async def _unless_leaving(self, outcome: asyncio.Future[Any]) -> None:
+        """Wait for the end of another run, but not when told to leave: that one goes on without this."""
+        leaving = asyncio.ensure_future(self._leaving.wait())
+        await asyncio.wait([outcome, leaving], return_when=asyncio.FIRST_COMPLETED)
+        leaving.cancel()
+
     def leave(self, reason: str, *, withdraws: bool) -> None:
         """Wait no more, from the loop of the turn. The message stays where it is, unless it is withdrawn.
 
         ``reason``: for what a run is stopped that begins just then.
         """
-        self._is_leaving, self._ends_for, self._withdraws = True, reason, withdraws
+        self._ends_for, self._withdraws = reason, withdraws
+        self._leaving.set()
         self._news.set()
 
     def forestall(self, reason: str) -> None:

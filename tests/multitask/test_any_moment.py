@@ -103,3 +103,25 @@ async def test_nothing_runs_once_it_was_told_to_end(strategy: str, method: str, 
         async with row.app(store) as later:  # and the thread is free
             assert (await later.ainvoke({"messages": []}, CONFIG)).status == "completed"
     assert reached >= 2
+
+
+@pytest.mark.parametrize("is_late", [False, True])
+@pytest.mark.parametrize("end", ["close", "cancel"])
+async def test_a_message_whose_turn_comes_just_when_its_caller_leaves_is_not_run(end: str, is_late: bool) -> None:
+    row, store = Row(), InMemoryCheckpointer()
+    async with asyncio.timeout(HANG), row.app(store, multitask_strategy="enqueue") as app:
+        first = asyncio.create_task(app.ainvoke({}, {**CONFIG, "run_id": "r1"}))
+        while "second" not in row.ran:
+            await asyncio.sleep(0)
+        gate = Gate(store, "acquire", 2, is_late=is_late)  # the first finds the thread busy
+        second = asyncio.create_task(app.ainvoke({}, {**CONFIG, "run_id": "r2"}))
+        await gate.reached.wait()
+        assert (await first).status == "completed"
+        before = list(row.ran)
+        ending = asyncio.ensure_future(ENDS[end](app, second))
+        await asyncio.sleep(0.005)
+        gate.opened.set()
+        await asyncio.wait([second, ending])
+    assert row.ran == before
+    async with row.app(store) as later:
+        assert [one.run_id for one in await later.aqueue(CONFIG)] == (["r2"] if end == "close" else [])

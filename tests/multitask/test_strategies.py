@@ -444,6 +444,28 @@ async def test_closing_the_app_leaves_submitted_messages_in_the_store(
             assert texts(result) == ["one", "two", "answer to two", "three", "answer to three"]
 
 
+async def test_a_caller_that_is_cancelled_behind_the_message_of_another_does_not_wait_for_its_run(
+    store: BaseCheckpointer, reopen: Callable[[], BaseCheckpointer]
+) -> None:
+    slow = Slow()
+    async with asyncio.timeout(HANG):
+        async with slow.app(store, multitask_strategy="enqueue") as app:
+            first = asyncio.create_task(app.ainvoke(said("one"), named("r1")))
+            await until(lambda: slow.began)
+            await app.asubmit(said("two"), named("r2"))
+        assert (await first).status == "stopped"
+
+        async with slow.app(reopen(), multitask_strategy="enqueue") as app:
+            third = asyncio.create_task(app.ainvoke(said("three"), named("r3")))
+            await until(lambda: slow.began[-1] == "two")
+            third.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await third
+            assert await app.aqueue(CONFIG) == ()
+            slow.gate.set()
+            assert texts(await app.ajoin(CONFIG, "r2")) == ["one", "two", "answer to two"]
+
+
 def test_an_unknown_strategy_is_refused() -> None:
     with pytest.raises(ConfigError, match="multitask_strategy has to be one of"):
         Slow().app(multitask_strategy="first")
