@@ -96,7 +96,7 @@ class Engine(Serving):
     async def acquired(self, call: Call, thread_id: str, *, create: bool = True) -> Ledger | None:
         """Return the thread, taken for ``conduct``; None if there is no such thread. Raise ``ThreadBusyError``."""
         journal, seconds, ledger = self.runtime.journal, self.runtime.options.lease_seconds, None
-        if create and type(call) is Invoke and not call.strategy and self.parent is None:
+        if journal.begins is not None and create and type(call) is Invoke and not call.strategy and self.parent is None:
             ledger = await begun(self.runtime, self.config, call.input, is_told=not self._is_silent)
         if ledger is None:
             ledger = await journal.acquire(thread_id, lease_seconds=seconds, create=create)

@@ -22,7 +22,7 @@ async def begun(runtime: Runtime, config: RunConfig, given: Any, *, is_told: boo
     """
     spec, journal, options = runtime.spec, runtime.journal, runtime.options
     first = spec.straight.get(START)
-    if journal.begins is None or first is None or is_empty(given):
+    if first is None or is_empty(given):
         return None
 
     async def enter(values: Values) -> tuple[Task, ...]:

@@ -50,7 +50,7 @@ async def out_of(
     task = spec.alone[source][0] if source in spec.alone else Task(source, source)
     targets: list[Any] = list(spec.edges.get(source, ()))
     for branch in spec.branches.get(source, ()):
-        context = Context(host, run, task, ahead=ahead)
+        context = Context(host, run, task, 1, ahead)
         answer = branch.call(spec.schema.view(values, run if source == START else context), context)
         if type(answer) is not str and isawaitable(answer):
             if waits is not None:
