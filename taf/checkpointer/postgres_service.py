@@ -46,7 +46,8 @@ class Service:
 
     def __init__(self, settings: Settings, tables: dict[str, str], schema: str, session: Session) -> None:
         self.settings, self._tables, self._schema, self._session = settings, tables, schema, session
-        self._lock = threading.Lock()
+        # Reentrant: a store that was forgotten is stopped wherever the garbage collector finds it.
+        self._lock = threading.RLock()
         self._thread: threading.Thread | None = None
         self._is_closed = False
         self._calls: list[Callable[[], None]] = []
