@@ -168,8 +168,8 @@ class Claims:
         self, key: ThreadKey, seconds: float, known: Known | None, create: bool
     ) -> Coroutine[Any, Any, Grant | None]:
         """See ``BaseCheckpointer.acquire``."""
-        part = _Claim(self, key, seconds, known, create)
-        return self._batches.have_done(part) if create else self._service.have_done(part)
+        one = _Claim(self, key, seconds, known, create)
+        return self._batches.have_done(one) if create else self._service.have_done(one)
 
     async def begin(self, first: Commit, seconds: float, known: Known | None) -> Grant:
         """See ``Begins.begin``."""
@@ -177,52 +177,52 @@ class Claims:
         assert grant is not None
         return grant
 
-    async def alone(self, connection: Connection, part: _Claim) -> Grant | None:
+    async def alone(self, connection: Connection, one: _Claim) -> Grant | None:
         """Claim one thread by a statement of its own."""
-        self.give_up(part)
+        self.give_up(one)
         await self._pulse.until_ready()
-        found = await self._claim(connection, part)
+        found = await self._claim(connection, one)
         if found is None:
             return None
-        self._hold(part, found[1])
-        return await self._grant(connection, part, *found)
+        self._hold(one, found[1])
+        return await self._grant(connection, one, *found)
 
-    def granted(self, part: _Claim, grant: Grant) -> None:
+    def granted(self, one: _Claim, grant: Grant) -> None:
         """Do what follows when a claim is known to be made."""
-        pulse, key = self._pulse, part.key
+        pulse, key = self._pulse, one.key
         pulse.unclaim(key)
         if grant.has_begun and pulse.watches.wants(key, has_signals=False):
             stored = grant.stored
-            pulse.watches.tell(key, part.held[-1].seen, Change(stored.head, stored.status, stored.run_id, ()))
-        if part.loop is None or part.loop.is_closed():  # nobody is left to release it
+            pulse.watches.tell(key, one.held[-1].seen, Change(stored.head, stored.status, stored.run_id, ()))
+        if one.loop is None or one.loop.is_closed():  # nobody is left to release it
             self._abandon(key, grant.epoch)
 
-    def give_up(self, part: _Claim) -> None:
+    def give_up(self, one: _Claim) -> None:
         """Take back a claim that may have come to nothing, or whose COMMIT may not have been answered."""
-        while part.held:
-            self._abandon(part.key, part.held.pop().epoch)
-            self._pulse.unclaim(part.key)
+        while one.held:
+            self._abandon(one.key, one.held.pop().epoch)
+            self._pulse.unclaim(one.key)
 
-    def _hold(self, part: _Claim, state: ThreadState) -> None:
+    def _hold(self, one: _Claim, state: ThreadState) -> None:
         # Before anything else is awaited: the next claim of this process has to find it held.
-        part.held.append(Lease(state.thread, state.epoch, part.seconds, Place(state.thread, state.revision)))
-        self._pulse.hold(part.key, part.held[-1])
+        one.held.append(Lease(state.thread, state.epoch, one.seconds, Place(state.thread, state.revision)))
+        self._pulse.hold(one.key, one.held[-1])
 
-    async def _grant(self, connection: Connection, part: _Claim, row: rows.Row, state: ThreadState) -> Grant:
-        if not part.has_begun(row):
-            return await self._mailbox.granted(connection, part.key, state, part.known)
+    async def _grant(self, connection: Connection, one: _Claim, row: rows.Row, state: ThreadState) -> Grant:
+        if not one.has_begun(row):
+            return await self._mailbox.granted(connection, one.key, state, one.known)
         head = (state.born, state.head, state.status, state.run_id)
         stored = Stored(*head, is_owned=False, is_known=True, snapshot=None, items=(), tail=(), floor=state.floor)
         return Grant(state.epoch, stored, Mail((), state.amendments), has_begun=True)
 
-    async def _claim(self, connection: Connection, part: _Claim) -> tuple[rows.Row, ThreadState] | None:
+    async def _claim(self, connection: Connection, one: _Claim) -> tuple[rows.Row, ThreadState] | None:
         """Take a thread, and leave it claimed in this process: behind a pooler it is not committed yet."""
-        pulse, key, create = self._pulse, part.key, part.create
-        statement, values = self._statement(part)
+        pulse, key, create = self._pulse, one.key, one.create
+        statement, values = self._statement(one)
         while True:
             if pulse.lease(key) is None and pulse.claim(key):
                 try:
-                    names = (*self._reader.place(key)[:3], False, pulse.life_lock, part.seconds)
+                    names = (*self._reader.place(key)[:3], False, pulse.life_lock, one.seconds)
                     row = await connection.fetchrow(statement, *names, *values)
                     taken = None if row is None else (row, rows.state_of(row, key.thread))
                 except BaseException:
@@ -238,33 +238,33 @@ class Claims:
                 return None
             await asyncio.sleep(0)  # somebody was quicker, and is gone again
 
-    def _statement(self, part: _Claim) -> tuple[str, tuple[Any, ...]]:
+    def _statement(self, one: _Claim) -> tuple[str, tuple[Any, ...]]:
         """Return the statement that claims one thread, and its parameters behind the first six."""
-        if part.first is None:
-            return (self._sql.claim, (new_id(),)) if part.create else (self._sql.take, ())
-        known = ("", 0) if part.known is None else (part.known.born, part.known.floor)
-        return self._sql.begin, (new_id(), part.first.expected, *part.head, *known, *part.record)
+        if one.first is None:
+            return (self._sql.claim, (new_id(),)) if one.create else (self._sql.take, ())
+        known = ("", 0) if one.known is None else (one.known.born, one.known.floor)
+        return self._sql.begin, (new_id(), one.first.expected, *one.head, *known, *one.record)
 
-    async def _together(self, connection: Connection, parts: Sequence[_Claim]) -> Sequence[Grant | None]:
+    async def _together(self, connection: Connection, claims: Sequence[_Claim]) -> Sequence[Grant | None]:
         """Claim many. One that is not free, or cannot be read, is left to be claimed alone."""
         pulse = self._pulse
         await pulse.until_ready()
         chosen = {
-            (encode_name(part.key.tenant), encode_name(part.key.thread)): part
-            for part in parts
-            if pulse.lease(part.key) is None and pulse.claim(part.key)
+            (encode_name(one.key.tenant), encode_name(one.key.thread)): one
+            for one in claims
+            if pulse.lease(one.key) is None and pulse.claim(one.key)
         }
         found: dict[ThreadKey, tuple[rows.Row, ThreadState]] = {}
         try:
             for row in await self._claim_many(connection, chosen):
-                part = chosen[row["tenant"], row["thread"]]
-                found[part.key] = row, rows.state_of(row, part.key.thread)
-                self._hold(part, found[part.key][1])
+                one = chosen[row["tenant"], row["thread"]]
+                found[one.key] = row, rows.state_of(row, one.key.thread)
+                self._hold(one, found[one.key][1])
         finally:
-            for part in chosen.values():
-                if not part.held:
-                    pulse.unclaim(part.key)
-        return [await self._shown(connection, part, found.get(part.key)) for part in parts]
+            for one in chosen.values():
+                if not one.held:
+                    pulse.unclaim(one.key)
+        return [await self._shown(connection, one, found.get(one.key)) for one in claims]
 
     async def _claim_many(
         self, connection: Connection, chosen: dict[tuple[bytes, bytes], _Claim]
@@ -272,23 +272,23 @@ class Claims:
         if not chosen:
             return ()
         pulse, given = self._pulse, [(*names, chosen[names]) for names in sorted(chosen)]
-        columns = zip(*[(*names, part.seconds, new_id(), *_first_of(part)) for *names, part in given], strict=True)
+        columns = zip(*[(*names, one.seconds, new_id(), *_first_of(one)) for *names, one in given], strict=True)
         return await connection.fetch(self._sql.claim_many, pulse.owner, False, pulse.life_lock, *map(list, columns))
 
     async def _shown(
-        self, connection: Connection, part: _Claim, found: tuple[rows.Row, ThreadState] | None
+        self, connection: Connection, one: _Claim, found: tuple[rows.Row, ThreadState] | None
     ) -> Grant | None:
-        if found is None or not part.held:
+        if found is None or not one.held:
             return None
         try:
-            return await self._grant(connection, part, *found)
+            return await self._grant(connection, one, *found)
         except StoreCorruptError:
-            self.give_up(part)
+            self.give_up(one)
             return None
 
 
-def _first_of(part: _Claim) -> tuple[Any, ...]:
+def _first_of(one: _Claim) -> tuple[Any, ...]:
     """Return what a claim among many writes. On records that are known it writes nothing: those are looked at alone."""
-    if part.first is None or part.first.expected:
+    if one.first is None or one.first.expected:
         return _NOTHING_FIRST
-    return (*part.head, *part.record)
+    return (*one.head, *one.record)

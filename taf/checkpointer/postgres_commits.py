@@ -118,17 +118,17 @@ class Commits:
             await connection.execute(self._sql.sweep, lease.thread)
         return row["revision"], rows.signals_of(row["signals"], commit.run_id)
 
-    async def _together(self, connection: Connection, parts: Sequence[_Writing]) -> Sequence[Made | None]:
+    async def _together(self, connection: Connection, many: Sequence[_Writing]) -> Sequence[Made | None]:
         # Each thread once, and all in the order of their rows: another statement that takes several does so, too.
-        chosen = {part.lease.thread: part for part in parts if self._is_held(part)}
+        chosen = {one.lease.thread: one for one in many if self._is_held(one)}
         values = _values_of([chosen[thread] for thread in sorted(chosen)])
         found = await connection.fetch(self._sql.append_many, self.pulse.owner, *values)
         made = {row["id"]: row for row in found}
         return [
-            (row["revision"], rows.signals_of(row["signals"], part.commit.run_id))
-            if chosen.get(part.lease.thread) is part and (row := made.get(part.lease.thread)) is not None
+            (row["revision"], rows.signals_of(row["signals"], one.commit.run_id))
+            if chosen.get(one.lease.thread) is one and (row := made.get(one.lease.thread)) is not None
             else None
-            for part in parts
+            for one in many
         ]
 
     async def _made(self, connection: Connection, one: _Writing) -> Made | None:
@@ -147,11 +147,11 @@ class Commits:
         return None
 
 
-def _values_of(parts: Sequence[_Writing]) -> list[Any]:
+def _values_of(many: Sequence[_Writing]) -> list[Any]:
     """Return the parameters of ``Statements.append_many`` behind the owner, for small commits."""
     heads: list[tuple[Any, ...]] = []
     journal: list[tuple[Any, ...]] = []
-    for one in parts:
+    for one in many:
         lease, commit = one.lease, one.commit
         written, thread = commit.records, lease.thread
         head, at = (written[-1].sequence, written[-1].at) if written else (commit.expected, None)

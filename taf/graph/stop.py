@@ -46,18 +46,18 @@ def tell(
 ) -> ActiveRun | None:
     """Tell the run of a thread to stop, at once and from any OS thread. Return it if it was under way here.
 
-    ``active`` are the runs that have their threads, ``flying`` all: one that is taking the thread just now will be
-    stopped before it runs anything. A message that has to wait all the same waits on.
+    ``active`` are the runs that have their threads, ``flying`` all. If none has this one, those that are taking it just
+    now will be stopped before they run anything; a message that has to wait all the same waits on.
     """
-    taking = [one for one in tuple(flying) if one.config.thread_id == thread_id and one.is_taking]
-    for one in taking:
-        one.forestall(reason)
     run = active.get(thread_id)
     if run is not None and run.is_lost:
         run.give_up()
     elif run is not None and not run.engine.is_at_rest:
         run.request_stop(reason)
         return run
+    taking = [one for one in tuple(flying) if one.config.thread_id == thread_id and one.is_taking]
+    for one in taking:
+        one.forestall(reason)
     return taking[0] if taking else None
 
 
@@ -70,7 +70,7 @@ async def stop(runtime: Runtime, told: ActiveRun | None, thread_id: str, reason:
 
 
 async def _stop(runtime: Runtime, told: ActiveRun | None, thread_id: str, reason: str) -> StopStatus:
-    if told is not None and not await _waits(told):
+    if told is not None and not (told.is_taking and await _waits(told)):
         if not await told.has_landed_within(PATIENCE_SECONDS):
             return _late(thread_id, told.config.run_id)
         if told.engine.has_thread:  # otherwise another run has it, and this one was refused
