@@ -126,6 +126,13 @@ class ActiveRun:
             await self._runtime.bus.settle()
         return run
 
+    @property
+    def ended(self) -> Run | None:
+        """How the run rests, once that is on record: None before, and for one that failed."""
+        outcome = self.outcome
+        is_known = outcome.done() and not outcome.cancelled() and outcome.exception() is None
+        return outcome.result() if is_known else None
+
     async def until_landed(self) -> None:
         """Wait until the run is over, though this is cancelled meanwhile."""
         while not self._has_landed:
