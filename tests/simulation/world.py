@@ -191,6 +191,12 @@ class World:
         return self.chance.uniform(*QUICK)
 
 
+class Answer(Outcome[T]):
+    """What comes of a request."""
+
+    drivers = (ConnectionError,)
+
+
 class Line:
     """A process's line to the database. Messages may overtake each other, get lost, and come twice."""
 
@@ -204,13 +210,13 @@ class Line:
 
         ``after`` is called in the process with the answer, though the caller be cancelled meanwhile.
         """
-        outcome: Outcome[T] = Outcome(what, self._process.loop, (ConnectionError,))
+        outcome: Answer[T] = Answer(what, self._process.loop)
 
         def answer(results: Sequence[T], error: Exception | None) -> None:
             if error is None:
                 if after is not None:
                     after(results[0])
-                outcome.result.extend(results)
+                outcome.result = results[0]
             else:
                 outcome.fail(error)
             outcome.wake()
