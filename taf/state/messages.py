@@ -114,15 +114,15 @@ class Message(BaseModel):
         return copied if not update else self.__class__.model_validate({**dict(copied), **update})
 
     def __taf_exact__(self) -> bool:
-        content = self.content
-        return _is_sound(self) and (type(content) is str or all(map(_is_sound, content)))
+        return _is_sound(self) and (type(self.content) is str or all(map(_is_sound, self.content)))
 
     def __taf_plain__(self) -> dict[str, Any] | None:
         """Return a message of text alone as the JSON types that it is stored as; None for any other."""
-        row = self.id, self.role, self.content, self.name
-        if type(self) is not Message or (*map(type, row),) not in _ALL_TEXT:
+        if type(self) is not Message:
             return None
-        return {"id": row[0], "role": row[1], "content": row[2], "name": row[3]}
+        row = self.id, self.role, self.content, self.name
+        is_text = (*map(type, row),) in _ALL_TEXT
+        return {"id": row[0], "role": row[1], "content": row[2], "name": row[3]} if is_text else None
 
 
 _ALL_TEXT = frozenset({(str, str, str, str), (str, str, str, NoneType)})

@@ -24,7 +24,7 @@ Values = Mapping[str, Any]
 Joined: TypeAlias = tuple[list[Op], Values | None]
 """What an update of one node alone comes to: its changes, and the values after them.
 
-These are None, and the changes as they are wanted, where users' code has to join them or to judge the whole.
+The values are None, and the changes still as they are wanted, where users' code has to join them or to judge the whole.
 """
 
 _NO_VALUES: Values = {}

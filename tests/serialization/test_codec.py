@@ -338,6 +338,15 @@ def test_a_message_that_was_never_validated_is_refused_where_it_is_wrong(wrong: 
             codec.encode(value)
 
 
+@pytest.mark.parametrize(
+    "other", [None, {"id": "1"}, "text", type("Note", (Message,), {})()], ids=["none", "dict", "str", "sub"]
+)
+def test_what_is_no_message_is_refused_where_one_is_declared(other: Any) -> None:
+    for codec, value in ((Codec(Message, "f"), other), (Codec(list[Message], "f"), [Message(), other])):
+        with pytest.raises(NotStorableError):
+            codec.encode(value)
+
+
 @given(decimals)
 def test_a_decimal_in_an_open_place_keeps_its_digits(number: Decimal) -> None:
     assert str(through(Codec(Any, "f"), {"n": number})["n"]) == str(number)
