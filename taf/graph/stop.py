@@ -74,11 +74,11 @@ async def _stop(runtime: Runtime, told: ActiveRun | None, thread_id: str, reason
         if not await told.has_landed_within(PATIENCE_SECONDS):
             return _late(thread_id, told.config.run_id)
         if told.engine.has_thread:  # otherwise another run has it, and this one was refused
-            run = told.ended
+            run, unwinding = told.ended, told.engine.unwinding()
             if run is not None and run.status in _OVER:
-                return _answer(run, was_running=True, unwinding=told.engine.unwinding())
+                return _answer(run, was_running=True, unwinding=unwinding)
             last = told.engine.run.run_id  # that of the thread, should it have been stopped before it wrote
-            return await _landed(runtime, thread_id, last, reason, told.engine.unwinding())
+            return await _landed(runtime, thread_id, last, reason, unwinding)
     return await _Elsewhere(runtime, thread_id, reason).answer()
 
 

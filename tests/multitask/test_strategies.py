@@ -426,16 +426,21 @@ async def test_the_queue_waits_while_the_thread_waits_for_a_human(store: BaseChe
         assert (result.interrupted, texts(result)) == (True, ["one", "answer to one", "two", "answer to two"])
 
 
+async def close_over_a_message(slow: Slow, store: BaseCheckpointer) -> None:
+    """Close an app whose run is under way, with a message behind it."""
+    async with slow.app(store, multitask_strategy="enqueue") as app:
+        first = asyncio.create_task(app.ainvoke(said("one"), named("r1")))
+        await until(lambda: slow.began)
+        await app.asubmit(said("two"), named("r2"))
+    assert (await first).status == "stopped"
+
+
 async def test_closing_the_app_leaves_submitted_messages_in_the_store(
     store: BaseCheckpointer, reopen: Callable[[], BaseCheckpointer]
 ) -> None:
     slow = Slow()
     async with asyncio.timeout(HANG):
-        async with slow.app(store, multitask_strategy="enqueue") as app:
-            first = asyncio.create_task(app.ainvoke(said("one"), named("r1")))
-            await until(lambda: slow.began)
-            await app.asubmit(said("two"), named("r2"))
-        assert (await first).status == "stopped"
+        await close_over_a_message(slow, store)
 
         slow.gate.set()
         async with slow.app(reopen(), multitask_strategy="enqueue") as app:
@@ -449,11 +454,7 @@ async def test_a_caller_that_is_cancelled_behind_the_message_of_another_does_not
 ) -> None:
     slow = Slow()
     async with asyncio.timeout(HANG):
-        async with slow.app(store, multitask_strategy="enqueue") as app:
-            first = asyncio.create_task(app.ainvoke(said("one"), named("r1")))
-            await until(lambda: slow.began)
-            await app.asubmit(said("two"), named("r2"))
-        assert (await first).status == "stopped"
+        await close_over_a_message(slow, store)
 
         async with slow.app(reopen(), multitask_strategy="enqueue") as app:
             third = asyncio.create_task(app.ainvoke(said("three"), named("r3")))
