@@ -106,10 +106,15 @@ class _Claim(Piece[Grant | None]):
     def __init__(
         self, by: Claims, key: ThreadKey, seconds: float, known: Known | None, create: bool, first: Commit | None = None
     ) -> None:
-        super().__init__(f'acquire thread "{key.thread}"', asyncio.get_running_loop())
+        super().__init__(asyncio.get_running_loop())
         self._by, self.key, self.seconds, self.known, self.create = by, key, seconds, known, create
         self.held: list[Lease] = []
         self.first, self.mark = first, 0 if first is None else random.getrandbits(62)
+
+    @property
+    def what(self) -> str:
+        """See ``Outcome.what``."""
+        return f'acquire thread "{self.key.thread}"'
 
     def work(self, connection: Connection, attempt: int) -> Awaitable[Grant | None]:
         """See ``Piece.work``."""

@@ -4,32 +4,37 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Awaitable, Coroutine, Sequence
+from typing import Any
 
 from taf.checkpointer import postgres_rows as rows
 from taf.checkpointer.base import Change, Commit, Signal
 from taf.checkpointer.postgres_batches import Batches
 from taf.checkpointer.postgres_connections import Connection
 from taf.checkpointer.postgres_pulse import Lease, Pulse
-from taf.checkpointer.postgres_rows import Statements, encode_name
+from taf.checkpointer.postgres_rows import Row, Statements, encode_name
 from taf.checkpointer.postgres_service import Service
 from taf.checkpointer.postgres_work import Piece
 from taf.checkpointer.watches import Place
 from taf.errors import StaleOwnerError
 
-Made: TypeAlias = tuple[int, Sequence[Signal]]
-"""What a commit led to: the thread's revision, and the signals that wait for the run."""
 
+class _Writing(Piece[Sequence[Signal]]):
+    """A commit under a lease, which leads to the signals that wait for the run. ``mark`` is how it is known again."""
 
-class _Writing(Piece[Made]):
-    """A commit under a lease. ``mark`` is how it is known again."""
+    __slots__ = ("_by", "commit", "lease", "mark", "revision")
 
-    __slots__ = ("_by", "commit", "lease", "mark")
+    revision: int
+    """The thread's, once the commit is made."""
 
     def __init__(self, by: Commits, lease: Lease, commit: Commit) -> None:
-        super().__init__(f'write to thread "{commit.key.thread}"', asyncio.get_running_loop())
+        super().__init__(asyncio.get_running_loop())
         self._by, self.lease, self.commit, self.mark = by, lease, commit, random.getrandbits(62)
+
+    @property
+    def what(self) -> str:
+        """See ``Outcome.what``."""
+        return f'write to thread "{self.commit.key.thread}"'
 
     @property
     def is_discard(self) -> bool:
@@ -43,20 +48,24 @@ class _Writing(Piece[Made]):
         commit = self.commit
         return not (commit.interrupts or commit.snapshot or commit.taken or self.is_discard)
 
-    def work(self, connection: Connection, attempt: int) -> Awaitable[Made]:
+    def work(self, connection: Connection, attempt: int) -> Awaitable[Sequence[Signal]]:
         """See ``Piece.work``."""
         return self._by.again(connection, self) if attempt else self._by.alone(connection, self)
 
-    def follow(self, result: Made) -> None:
+    def made(self, row: Row) -> Sequence[Signal]:
+        """Note what the commit led to, and return the signals that wait for the run."""
+        self.revision = row["revision"]
+        return rows.signals_of(row["signals"], self.commit.run_id)
+
+    def follow(self, result: Sequence[Signal]) -> None:
         """See ``Piece.follow``."""
-        revision, signals = result
         commit, pulse = self.commit, self._by.pulse
         if commit.is_release:
             pulse.drop(commit.key, commit.epoch)
-        if pulse.watches.wants(commit.key, has_signals=bool(signals)):
+        if pulse.watches.wants(commit.key, has_signals=bool(result)):
             head = commit.records[-1].sequence if commit.records else commit.expected
-            change = Change(head, commit.status, commit.run_id, () if commit.is_release else signals)
-            pulse.watches.tell(commit.key, Place(self.lease.thread, revision), change)
+            change = Change(head, commit.status, commit.run_id, () if commit.is_release else result)
+            pulse.watches.tell(commit.key, Place(self.lease.thread, self.revision), change)
 
 
 class Commits:
@@ -65,21 +74,20 @@ class Commits:
     def __init__(self, service: Service, pulse: Pulse, statements: Statements) -> None:
         self.pulse = pulse
         self._service, self._sql = service, statements
-        self._batches: Batches[_Writing, Made] = Batches(service, self._together)
+        self._batches: Batches[_Writing, Sequence[Signal]] = Batches(service, self._together)
 
-    async def write(self, commit: Commit) -> Sequence[Signal]:
-        """Make a commit, and return the signals that wait for its run. Raise ``StaleOwnerError``."""
+    def write(self, commit: Commit) -> Coroutine[Any, Any, Sequence[Signal]]:
+        """See ``BaseCheckpointer.append``."""
         lease = self.pulse.lease(commit.key, commit.epoch)
         if lease is None:
             raise StaleOwnerError(commit.key.thread, commit.epoch)
         one = _Writing(self, lease, commit)
-        _, signals = await (self._batches.have_done(one) if one.is_small else self._service.have_done(one))
-        return signals
+        return self._batches.have_done(one) if one.is_small else self._service.have_done(one)
 
     def _is_held(self, one: _Writing) -> bool:
         return self.pulse.lease(one.commit.key, one.commit.epoch) is one.lease
 
-    async def again(self, connection: Connection, one: _Writing) -> Made:
+    async def again(self, connection: Connection, one: _Writing) -> Sequence[Signal]:
         """Make a commit that may have been made though its answer was lost, and the lease with it."""
         made = await self._made(connection, one)
         if made is not None:
@@ -92,7 +100,7 @@ class Commits:
                 raise
             return made
 
-    async def alone(self, connection: Connection, one: _Writing) -> Made:
+    async def alone(self, connection: Connection, one: _Writing) -> Sequence[Signal]:
         """Make a commit by a statement of its own."""
         lease, commit, mark = one.lease, one.commit, one.mark
         if not self._is_held(one):
@@ -116,34 +124,36 @@ class Commits:
             raise StaleOwnerError(commit.key.thread, commit.epoch)
         if one.is_discard and commit.taken is not None:
             await connection.execute(self._sql.sweep, lease.thread)
-        return row["revision"], rows.signals_of(row["signals"], commit.run_id)
+        return one.made(row)
 
-    async def _together(self, connection: Connection, many: Sequence[_Writing]) -> Sequence[Made | None]:
+    async def _together(self, connection: Connection, many: Sequence[_Writing]) -> Sequence[Sequence[Signal] | None]:
         # Each thread once, and all in the order of their rows: another statement that takes several does so, too.
         chosen = {one.lease.thread: one for one in many if self._is_held(one)}
         values = _values_of([chosen[thread] for thread in sorted(chosen)])
         found = await connection.fetch(self._sql.append_many, self.pulse.owner, *values)
         made = {row["id"]: row for row in found}
         return [
-            (row["revision"], rows.signals_of(row["signals"], one.commit.run_id))
+            one.made(row)
             if chosen.get(one.lease.thread) is one and (row := made.get(one.lease.thread)) is not None
             else None
             for one in many
         ]
 
-    async def _made(self, connection: Connection, one: _Writing) -> Made | None:
+    async def _made(self, connection: Connection, one: _Writing) -> Sequence[Signal] | None:
         """Return what a commit led to whose answer was lost, or None when it was not made."""
         lease, commit, mark = one.lease, one.commit, one.mark
         last = commit.records[-1] if commit.records else None
         row = await connection.fetchrow(self._sql.made, lease.thread, last.sequence if last else commit.expected)
         if row is None:  # a release without records removes the thread
-            return (lease.seen.revision + 1, ()) if commit.is_release and not commit.expected else None
+            one.revision = lease.seen.revision + 1
+            return () if commit.is_release and not commit.expected else None
         if row["mark"] == mark:
-            return row["revision"], rows.signals_of(row["signals"], commit.run_id)
+            return one.made(row)
+        one.revision = row["revision"]
         if one.is_discard and row["owner"] is None and row["epoch"] == commit.epoch:
-            return row["revision"], ()  # a release of a thread that has nothing but mail
+            return ()  # a release of a thread that has nothing but mail
         if row["epoch"] != commit.epoch and last is not None and commit.is_release and row["body"] == last.body:
-            return row["revision"], ()  # made, and the thread has gone on since with somebody else
+            return ()  # made, and the thread has gone on since with somebody else
         return None
 
 

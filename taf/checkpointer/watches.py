@@ -25,11 +25,14 @@ NOWHERE = Place(0, 0)
 
 
 class _Watch:
-    def __init__(self, watcher: Watcher, told: Place, signals_only: bool) -> None:
+    """One who watches, until this is called. Every run has one: a function with its cells would be twice as large."""
+
+    __slots__ = ("_key", "_lock", "_watcher", "_watches", "signals_only", "told")
+
+    def __init__(self, watches: Watches, key: ThreadKey, watcher: Watcher, told: Place, signals_only: bool) -> None:
+        self._watches, self._key, self.told, self.signals_only = watches, key, told, signals_only
         self._watcher: Watcher | None = watcher
-        self.signals_only = signals_only
         self._lock = threading.Lock()
-        self.told = told
 
     def tell(self, place: Place, change: Change) -> None:
         # The lock keeps a later change from overtaking this one on its way.
@@ -43,8 +46,9 @@ class _Watch:
                 with suppress(Exception):
                     watcher(change)
 
-    def end(self) -> None:
+    def __call__(self) -> None:
         self._watcher = None
+        self._watches.remove(self._key, self)
 
 
 class Watches:
@@ -52,7 +56,7 @@ class Watches:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._watches: dict[ThreadKey, list[_Watch]] = {}
+        self._watches: dict[ThreadKey, tuple[_Watch, ...]] = {}
         self.generation = 0
         """Grows with each new watcher who may have missed what was told before: an owner's next commit tells it."""
 
@@ -70,21 +74,20 @@ class Watches:
 
     def add(self, key: ThreadKey, watcher: Watcher, told: Place, signals_only: bool) -> Callable[[], None]:
         """Tell ``watcher`` what comes after ``told``; return what ends it."""
-        watch = _Watch(watcher, told, signals_only)
+        watch = _Watch(self, key, watcher, told, signals_only)
         with self._lock:
-            self._watches[key] = [*self._watches.get(key, ()), watch]
+            self._watches[key] = (*self._watches.get(key, ()), watch)
             self.generation += not (signals_only and told is not NOWHERE)
+        return watch
 
-        def unwatch() -> None:
-            watch.end()
-            with self._lock:
-                left = [other for other in self._watches.get(key, ()) if other is not watch]
-                if left:
-                    self._watches[key] = left
-                else:
-                    self._watches.pop(key, None)
-
-        return unwatch
+    def remove(self, key: ThreadKey, watch: _Watch) -> None:
+        """Drop one who watches a thread no more."""
+        with self._lock:
+            left = tuple([other for other in self._watches.get(key, ()) if other is not watch])
+            if left:  # who tells does not take the lock: nobody else is ever missing
+                self._watches[key] = left
+            else:
+                self._watches.pop(key, None)
 
     def is_new(self, key: ThreadKey, place: Place) -> bool:
         """Say whether anybody who watches a thread was not told of a change yet."""

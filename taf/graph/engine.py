@@ -330,14 +330,18 @@ class Engine(Serving):
 
     # -- writing and telling -----------------------------------------------------------------------
 
-    async def _save(self, ledger: Ledger, *, release: bool = False) -> Sequence[Signal]:
-        """Durable before visible: append, then tell. Return the signals that wait, which are heeded."""
+    async def _save(self, ledger: Ledger, *, release: bool = False) -> None:
+        """Durable before visible: append, then tell."""
         signals = await ledger.save(release=release)
-        if signals:
-            self._heed(signals)
+        if signals or ledger.told:
+            await self._follow_up(ledger, signals)
+
+    async def _follow_up(self, ledger: Ledger, signals: Sequence[Signal]) -> bool:
+        """Heed and tell what came of a commit, and say whether the signals told of mail."""
+        has_mail = bool(signals) and self._heed(signals)
         if ledger.told:
             await self._tell(events_of(self.config.thread_id, ledger.told))
-        return signals
+        return has_mail
 
     async def _tell(self, events: Sequence[Event]) -> None:
         bus = self.runtime.bus

@@ -36,7 +36,7 @@ class Halting:
     loop: asyncio.AbstractEventLoop
     parent: Context | None
     runner: Runner
-    task: asyncio.Task[Any] | None = None
+    task: asyncio.Task[Any] | None
     stop_reason: str | None
     superseded_by: str | None = None
     """The run for which this one was told to make room."""
@@ -48,12 +48,14 @@ class Halting:
     _heard = 0
     _has_cancelled = False
     _detaching: asyncio.Task[None] | None = None
-    _ledger: Ledger | None = None
+    _ledger: Ledger | None
     _patience: asyncio.TimerHandle | None = None
     """What ends the wait for nodes that are told to leave."""
 
     def __init__(self) -> None:
-        # Of the instance, where they are found at once: every step looks at them.
+        # Of the instance, where they are found at once: every step looks at them. And from the beginning: Python has
+        # a common layout for what the first instances have, and a dict of its own for each that gets more later.
+        self.task, self._ledger = None, None
         self.stop_reason = None
         self.is_in_nodes = False
         self._recording: frozenset[asyncio.Task[None]] = NONE_RECORDED
@@ -243,5 +245,9 @@ class Halting:
             while task.uncancel():
                 pass
 
-    async def _save(self, ledger: Ledger, *, release: bool = False) -> Sequence[Signal]:
+    async def _save(self, ledger: Ledger, *, release: bool = False) -> None:
+        raise NotImplementedError
+
+    async def _follow_up(self, ledger: Ledger, signals: Sequence[Signal]) -> bool:
+        """Heed and tell what came of a commit, and say whether the signals told of mail."""
         raise NotImplementedError

@@ -44,8 +44,8 @@ class StraightAhead(Halting, Host):
         while step < limit and len(frontier) == 1 and (way := plain.get(frontier[0].key)) is not None:
             task, (node, onward) = frontier[0], way
             saved = ledger.save_quickly()
-            signals = await self._save(ledger) if saved is None else saved
-            if signals and self._heed(signals):
+            signals = await ledger.save() if saved is None else saved
+            if (signals or ledger.told) and await self._follow_up(ledger, signals):
                 return None
             if self.stop_reason is not None:
                 return NOTHING_LEFT

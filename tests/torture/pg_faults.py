@@ -47,7 +47,9 @@ class Attempt:
 
     async def broken(self, travel: Travel) -> None:
         """Travel until the fault; write down how many points there were, if the process outlives it."""
-        points = Points(self.at, self._to_be(asyncio.get_running_loop()), is_of_server=self._fault == "refuse")
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(_show)
+        points = Points(self.at, self._to_be(loop), is_of_server=self._fault == "refuse")
         points.hook()
         me = asyncio.current_task()
         assert me is not None
@@ -62,6 +64,12 @@ class Attempt:
             loop.call_soon_threadsafe(lambda: [one.cancel() for one in asyncio.all_tasks(loop)])
 
         return {"kill": kill, "lose": lose, "refuse": refuse, "cancel": cancel}[self._fault]
+
+
+def _show(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Show what asyncio has to say, but for the future that asyncpg leaves when it is cancelled as it connects."""
+    if str(context.get("exception")) != "unexpected connection_lost() call":
+        loop.default_exception_handler(context)
 
 
 # --- the journey of tests.crash ---
