@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 from taf.checkpointer.base import ThreadKey
+from taf.checkpointer.opened_in import OpenedIn
 from taf.checkpointer.postgres_connections import Connection, Settings
 from taf.checkpointer.postgres_pulse import Lease, Pulse
 from taf.checkpointer.postgres_rows import Statements
 from taf.checkpointer.postgres_service import Service
 from taf.checkpointer.postgres_work import Work
-from taf.errors import CheckpointerError
 
 
 class Machinery:
@@ -22,22 +21,16 @@ class Machinery:
         self.pulse = Pulse(settings, statements)
         self.service = Service(settings, statements.tables, statements.schema, self.pulse)
         self.pulse.service = self.service
-        self._process: int | None = None
+        self._opened_in = OpenedIn("PgCheckpointer")
 
     def enter(self) -> Service:
         """Return the service. Refuse to work in a forked process."""
-        if self._process is None:
-            self._process = os.getpid()
-        elif self._process != os.getpid():
-            raise CheckpointerError(
-                f"This PgCheckpointer was opened by process {self._process}, and connections do not survive a fork. "
-                "Make a new one in each process."
-            )
+        self._opened_in.enter()
         return self.service
 
     def end(self, patience: float | None) -> None:
         """Finish what waits, and close everything."""
-        if self._process in (None, os.getpid()):
+        if not self._opened_in.is_another:
             self.pulse.close()
             self.service.stop(self._release_all, patience)
 

@@ -154,7 +154,7 @@ class SqliteCheckpointer(Begins, BaseCheckpointer):
     def abandon(self, key: ThreadKey, epoch: int) -> None:
         """See ``BaseCheckpointer.abandon``. The thread is released in passing, or else when its lease ends."""
         machinery = self._machinery
-        lease = None if machinery.is_forked else machinery.pulse.drop(key, epoch)
+        lease = None if machinery.opened_in.is_another else machinery.pulse.drop(key, epoch)
         if lease is not None:
             machinery.writer.post(lambda connection: rows.release(connection, lease.thread, epoch, lease.owner))
 
@@ -341,7 +341,7 @@ class SqliteCheckpointer(Begins, BaseCheckpointer):
 
     def watch(self, key: ThreadKey, watcher: Watcher, *, signals_only: bool = False) -> Callable[[], None]:
         """See ``BaseCheckpointer.watch``. A watcher who is not the owner may first be told where the thread is now."""
-        self._machinery.enter()
+        self._machinery.opened_in.enter()
         return self._machinery.pulse.watch(key, watcher, signals_only=signals_only)
 
     def _tell(self, key: ThreadKey, told: _Told | None) -> None:
@@ -359,12 +359,12 @@ class SqliteCheckpointer(Begins, BaseCheckpointer):
 
     @property
     def _writer(self) -> Worker:
-        self._machinery.enter()
+        self._machinery.opened_in.enter()
         return self._machinery.writer
 
     @property
     def _reader(self) -> Worker:
-        self._machinery.enter()
+        self._machinery.opened_in.enter()
         return self._machinery.reader
 
 

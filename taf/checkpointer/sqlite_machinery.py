@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
-
+from taf.checkpointer.opened_in import OpenedIn
 from taf.checkpointer.owner_lock import OwnerLock, boot_id
 from taf.checkpointer.sqlite_file import SqliteFile
 from taf.checkpointer.sqlite_pulse import Pulse
 from taf.checkpointer.sqlite_worker import Worker
-from taf.errors import CheckpointerError
 
 PULSE_PATIENCE = 0.25
 """For how many seconds the heartbeat waits for others who write, before it looks after its watchers again."""
@@ -25,26 +23,11 @@ class Machinery:
         self.reader = Worker("taf-sqlite-reader", file, writes=False, is_alone=pulse.has_one_at_most)
         self.lock = OwnerLock(f"{path}.owners")
         self.boot = boot_id()
-        self._process: int | None = None
-
-    @property
-    def is_forked(self) -> bool:
-        """This is another process than the one that opened the database: none of it may be touched."""
-        return self._process not in (None, os.getpid())
-
-    def enter(self) -> None:
-        """Refuse to work in a forked process."""
-        if self._process is None:
-            self._process = os.getpid()
-        elif self.is_forked:
-            raise CheckpointerError(
-                f"This SqliteCheckpointer was opened by process {self._process}, and connections do not survive a "
-                "fork. Make a new one in each process."
-            )
+        self.opened_in = OpenedIn("SqliteCheckpointer")
 
     def end(self, patience: float | None) -> None:
         """Finish what waits, and close everything."""
-        if not self.is_forked:
+        if not self.opened_in.is_another:
             self.pulse.stop(patience)
             self.reader.stop(patience)
             # Last, since whoever closes the last connection clears the log away.
