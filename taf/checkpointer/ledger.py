@@ -207,7 +207,8 @@ class Ledger:
         return grant
 
     def _wrote(self, commit: Commit, facts: Sequence[Fact]) -> None:
-        self._saved, self.committed = self.run, self.run.sequence
+        if commit.records:
+            self.committed = commit.records[-1].sequence
         if self.is_told:
             self.told = [Told(*one) for one in zip(commit.records, facts, strict=True)]
 
@@ -217,6 +218,7 @@ class Ledger:
             raise self._failure
         run, interrupts = self.catch_up(), self._interrupts
         records = [quick_tuple(Record, row) for row in self._staged]
+        self._saved = run  # while it is written as well: what was before is not kept alive for it
         self._staged, self._facts, self._interrupts = [], [], ()
         snapshot = self._snapshot() if self._tail_bytes > SNAPSHOT_FLOOR else None
         key, epoch, head, graph, taken = self.key, self._epoch, self.committed, self._graph, self._taken
