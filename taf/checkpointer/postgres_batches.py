@@ -1,32 +1,24 @@
 """Group commit: pieces of work that wait together are done by one statement, in one transaction.
 
-While nothing waits, each is done alone and at once, in its caller's own event loop if that has a connection. One that
-does not succeed together is done alone, which finds out why; so does each of them when the statement failed, and looks
-first whether it was made.
+While nothing waits, each is done alone and at once. All of that is done in the caller's own event loop where it has a
+connection. One that does not succeed together is done alone, which finds out why; so does each of them when the
+statement failed, and looks first whether it was made.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from functools import partial
 from typing import Any, Generic, TypeVar
 
 from taf.checkpointer.outcome import tell
-from taf.checkpointer.postgres_connections import Connection
 from taf.checkpointer.postgres_service import Service
-from taf.checkpointer.postgres_work import Piece
+from taf.checkpointer.postgres_work import MOST, P, Together
 
-P = TypeVar("P", bound=Piece[Any])
 T = TypeVar("T")
 
 LANES = 2
 """How many statements of one kind are under way at most: what comes meanwhile waits, and goes together."""
-
-MOST = 200
-"""How many pieces of work one statement takes."""
-
-Together = Callable[[Connection, Sequence[P]], Awaitable[Sequence[T | None]]]
-"""Does many at once, and returns the result of each, or None for one that has to be done alone."""
 
 
 class Batches(Generic[P, T]):
@@ -40,7 +32,7 @@ class Batches(Generic[P, T]):
 
     def have_done(self, piece: P) -> Coroutine[Any, Any, T]:
         """Have a piece of work done, together with others or alone, and return what waits for its outcome."""
-        if self._lanes or not self._service.begin_here(piece):
+        if not self._service.begin_here(piece, self._together):
             self._service.call(partial(self._take, piece))
         return piece.wait()
 

@@ -1,20 +1,20 @@
 """The connections of callers' own event loops: what comes one after another need not pass through another OS thread.
 
-A loop gets one when it has asked for a while, and loses it when it asks no more. It does one piece of work at a time:
-what comes meanwhile is done by the service, and so is what fails here.
+A loop gets one when it has asked for a while, and loses it when it asks no more. What comes while it is in use waits,
+and goes together; what cannot is done by the service, and so is what fails here.
 """
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import suppress
 from contextvars import Context
 from typing import Any
 
 from taf.checkpointer.postgres_connections import Direct, Settings, close
-from taf.checkpointer.postgres_work import Piece, leaves_whole
+from taf.checkpointer.postgres_work import MOST, Piece, Together, leaves_whole
 from taf.errors import CheckpointerClosedError, TafError
 
 WARM = 10
@@ -23,8 +23,11 @@ WARM = 10
 UNUSED_SECONDS = 60.0
 """How often a connection that nobody has used since is closed."""
 
-Take = Callable[[Piece[Any]], None]
-"""Has a piece of work done by the service, of which nobody knows whether it was done."""
+LATE_SECONDS = 0.1
+"""After what time of a statement, which others may hold up, nothing waits behind it any more."""
+
+Take = Callable[[Piece[Any], int], None]
+"""Has a piece of work done by the service, for which so many attempts were made: nobody knows whether it was done."""
 
 
 class LoopConnections:
@@ -36,16 +39,19 @@ class LoopConnections:
         self._of: dict[asyncio.AbstractEventLoop, LoopConnection] = {}
         self._most = settings.loop_connections
 
-    def begin(self, piece: Piece[Any]) -> bool:
-        """Begin a piece of work in its caller's loop, which is running here; False when it cannot be done there."""
+    def begin(self, piece: Piece[Any], together: Together[Any, Any] | None) -> bool:
+        """Have a piece of work done in its caller's loop, which is running here; False when it cannot be done there.
+
+        ``together`` does it with others of its kind.
+        """
         loop = piece.loop
         own = None if loop is None else self._of.get(loop) or self._add(loop)
-        return own is not None and own.begin(piece)
+        return own is not None and own.begin(piece, together)
 
     def _add(self, loop: asyncio.AbstractEventLoop) -> LoopConnection | None:
         with self._lock:
             for other in [other for other in self._of if other.is_closed()]:
-                del self._of[other]
+                self._of.pop(other).end()
             if len(self._of) >= self._most:
                 return None
             self._of[loop] = LoopConnection(loop, self._settings, self._may_open, self._take)
@@ -67,8 +73,12 @@ class LoopConnection:
         self, loop: asyncio.AbstractEventLoop, settings: Settings, may_open: Callable[[], bool], take: Take
     ) -> None:
         self._loop, self._settings, self._may_open, self._take = loop, settings, may_open, take
-        self._lock = threading.Lock()
-        self._piece: Piece[Any] | None = None
+        # Reentrant: a store that was forgotten is closed wherever the garbage collector finds it.
+        self._lock = threading.RLock()
+        self._under_way: Sequence[Piece[Any]] = ()
+        self._waiting: dict[Together[Any, Any], list[Piece[Any]]] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._is_late = False
         self._connection: Direct | None = None
         self._keeper: AsyncGenerator[None, None] | None = None
         self._task: asyncio.Task[None] | None = None
@@ -78,24 +88,27 @@ class LoopConnection:
 
     # -- work --------------------------------------------------------------------------------------
 
-    def begin(self, piece: Piece[Any]) -> bool:
-        """Begin a piece of work; False while there is no connection, or it is in use."""
+    def begin(self, piece: Piece[Any], together: Together[Any, Any] | None) -> bool:
+        """Begin a piece of work, or let it wait; False while there is no connection, or none that it may wait for."""
         self._asked += 1
         connection = self._connection
         if connection is None:
             if self._asked >= WARM and self._task is None and self._may_open():
                 self._start(self._open())
             return False
-        if self._piece is not None:
-            return False
-        if connection.is_closed():
-            self._close()
-            return False
         with self._lock:
             if self._is_over:
                 return False
-            self._piece = piece
-        self._drive(self._do(piece, connection))
+            if self._under_way:
+                if together is None or self._is_late:
+                    return False
+                self._waiting.setdefault(together, []).append(piece)
+                return True
+            if connection.is_closed():
+                self._close()
+                return False
+            self._under_way = (piece,)
+        self._drive(self._do(connection, self._under_way, None))
         return True
 
     def _drive(self, work: Coroutine[asyncio.Future[Any] | None, None, None]) -> None:
@@ -110,37 +123,83 @@ class LoopConnection:
 
         go_on()
 
-    async def _do(self, piece: Piece[Any], connection: Direct) -> None:
+    async def _do(self, connection: Direct, pieces: Sequence[Piece[Any]], together: Together[Any, Any] | None) -> None:
         # One timer for all of its statements. Each of the driver's own would open another connection to cancel by.
-        late = self._loop.call_later(self._settings.attempt_seconds, connection.terminate)
+        self._timer = self._loop.call_later(LATE_SECONDS, self._be_late, connection)
         try:
-            result = await piece.work(connection, 0)
+            if together is None:
+                results: Sequence[Any] = (await pieces[0].work(connection, 0),)
+            else:
+                results = await together(connection, pieces)
         except BaseException as error:
             if not leaves_whole(error):
                 _terminate(connection)
-            if self._gets_back(piece):
-                if isinstance(error, TafError):
-                    _fail(piece, error)
-                else:
-                    self._hand_over(piece)
+            if self._get_back(pieces):
+                self._were_not_done(pieces, error)
             if not isinstance(error, (Exception, asyncio.CancelledError)):
                 raise
         else:
-            if self._gets_back(piece):
+            if self._get_back(pieces):
+                self._were_done(pieces, results, together)
+        finally:
+            self._timer.cancel()
+            self._is_late = False
+            if self._waiting:
+                self._go_on(connection)
+
+    def _be_late(self, connection: Direct) -> None:
+        self._is_late = True
+        self._let_nobody_wait()
+        self._timer = self._loop.call_later(self._settings.attempt_seconds, connection.terminate)
+
+    def _get_back(self, pieces: Sequence[Piece[Any]]) -> bool:
+        """Take pieces of work that have ended; False when they were handed to the service meanwhile."""
+        with self._lock:
+            are_here, self._under_way = self._under_way is pieces, ()
+            return are_here
+
+    def _were_done(
+        self, pieces: Sequence[Piece[Any]], results: Sequence[Any], together: Together[Any, Any] | None
+    ) -> None:
+        for piece, result in zip(pieces, results, strict=True):
+            if result is None and together is not None:
+                self._hand_over(piece, 0)
+            else:
                 piece.succeeded(result)
                 piece.wake()
-        finally:
-            late.cancel()
 
-    def _gets_back(self, piece: Piece[Any]) -> bool:
-        """Take a piece of work that has ended; False when it was handed to the service meanwhile."""
+    def _were_not_done(self, pieces: Sequence[Piece[Any]], error: BaseException) -> None:
+        for piece in pieces:
+            if isinstance(error, TafError) and len(pieces) == 1:
+                _fail(piece, error)
+            else:
+                piece.undo()
+                self._hand_over(piece, 1)
+
+    def _go_on(self, connection: Direct) -> None:
+        """Do together what came meanwhile, the kind that has waited longest first."""
+        if connection.is_closed():
+            self._let_nobody_wait()
         with self._lock:
-            is_here, self._piece = self._piece is piece, None
-            return is_here
+            together = None if self._under_way else next(iter(self._waiting), None)
+            waiting = [] if together is None else self._waiting.pop(together, [])
+            if together is None or not waiting:
+                return
+            if waiting[MOST:]:
+                self._waiting[together] = waiting[MOST:]
+            self._under_way = pieces = waiting[:MOST]
+        self._drive(self._do(connection, pieces, together if len(pieces) > 1 else None))
 
-    def _hand_over(self, piece: Piece[Any]) -> None:
+    def _let_nobody_wait(self) -> None:
+        with self._lock:
+            waiting = [piece for pieces in self._waiting.values() for piece in pieces]
+            self._waiting.clear()
+        for piece in waiting:
+            self._hand_over(piece, 0)
+
+    def _hand_over(self, piece: Piece[Any], attempts: int) -> None:
         try:
-            self._take(piece)
+            self._take(piece, attempts)
         except CheckpointerClosedError as error:
             _fail(piece, error)
 
@@ -172,7 +231,7 @@ class LoopConnection:
             await close(connection)
 
     def _close_unused(self) -> None:
-        is_used, self._swept = self._piece is not None or self._asked != self._swept, self._asked
+        is_used, self._swept = bool(self._under_way) or self._asked != self._swept, self._asked
         if is_used:
             self._sweep = self._loop.call_later(UNUSED_SECONDS, self._close_unused)
         else:
@@ -195,9 +254,10 @@ class LoopConnection:
         """Close it for ever. Called by any thread."""
         with self._lock:
             self._is_over = True
-            piece, self._piece = self._piece, None
-        if piece is not None:
-            self._hand_over(piece)
+            under_way, self._under_way = self._under_way, ()
+        for piece in under_way:
+            self._hand_over(piece, 1)
+        self._let_nobody_wait()
         with suppress(RuntimeError):  # the loop is closed
             self._loop.call_soon_threadsafe(self._close)
 

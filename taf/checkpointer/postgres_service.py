@@ -20,7 +20,7 @@ from taf.checkpointer.outcome import tell
 from taf.checkpointer.postgres_connections import Connections, Settings, close
 from taf.checkpointer.postgres_loops import LoopConnections
 from taf.checkpointer.postgres_schema import migrate
-from taf.checkpointer.postgres_work import LOST, Call, Piece, Work, leaves_whole
+from taf.checkpointer.postgres_work import LOST, Call, Piece, Together, Work, leaves_whole
 from taf.errors import CheckpointerClosedError, StoreUnavailableError
 
 T = TypeVar("T")
@@ -70,13 +70,13 @@ class Service:
             self.call(lambda: self.begin(self.do(piece)))
         return piece.wait()
 
-    def begin_here(self, piece: Piece[Any]) -> bool:
-        """Begin a piece of work in the caller's event loop; False when it has to be done by the thread."""
-        return self._loops.begin(piece)
+    def begin_here(self, piece: Piece[Any], together: Together[Any, Any] | None = None) -> bool:
+        """Have a piece of work done in the caller's event loop; False when it has to be done by the thread."""
+        return self._loops.begin(piece, together)
 
-    def _take(self, piece: Piece[Any]) -> None:
-        """Do a piece of work that was begun elsewhere, and of which nobody knows what came of it."""
-        self.call(lambda: self.begin(self.do(piece, first=1)))
+    def _take(self, piece: Piece[Any], first: int) -> None:
+        """Do a piece of work of an event loop's, of which so many attempts were made there."""
+        self.call(lambda: self.begin(self.do(piece, first=first)))
 
     def post(self, work: Work[Any]) -> None:
         """Have work done without waiting for it, and without learning whether it succeeded."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from typing import TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import asyncpg
 
@@ -16,6 +16,9 @@ from taf.errors import TafError
 T = TypeVar("T")
 Work = Callable[[Connection, int], Awaitable[T]]
 """Takes a connection, and how many attempts were begun before: whether one of them was made is for it to find out."""
+
+MOST = 200
+"""How many pieces of work one statement takes."""
 
 LOST = (
     asyncpg.PostgresConnectionError,
@@ -95,3 +98,9 @@ class Call(Piece[T]):
         """See ``Piece.follow``."""
         if self._follow is not None:
             self._follow(result)
+
+
+P = TypeVar("P", bound=Piece[Any])
+
+Together: TypeAlias = Callable[[Connection, Sequence[P]], Awaitable[Sequence[T | None]]]
+"""Does many pieces of work at once, and returns the result of each, or None for one that has to be done alone."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 
 import pytest
 
@@ -18,11 +18,8 @@ COMMIT, TOGETHER, CLAIMS = "WITH fence", "FROM unnest", "SELECT g.tenant"
 
 
 @pytest.fixture
-async def store(pg_proxy: Proxy) -> AsyncIterator[PgCheckpointer]:
-    """A store that reaches its server by way of the proxy."""
-    async with PgCheckpointer(pg_proxy.dsn) as store:
-        await store.setup()
-        yield store
+def store(proxied: PgCheckpointer) -> PgCheckpointer:
+    return proxied
 
 
 async def owners_of(store: PgCheckpointer, keys: Sequence[ThreadKey] = KEYS) -> list[Owner]:

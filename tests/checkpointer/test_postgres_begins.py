@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 
 import pytest
 
@@ -18,11 +18,8 @@ BEGIN, BEGIN_MANY = "WITH claimed", "WITH g AS"
 
 
 @pytest.fixture
-async def store(pg_proxy: Proxy) -> AsyncIterator[PgCheckpointer]:
-    """A store that reaches its server by way of the proxy."""
-    async with PgCheckpointer(pg_proxy.dsn) as store:
-        await store.setup()
-        yield store
+def store(proxied: PgCheckpointer) -> PgCheckpointer:
+    return proxied
 
 
 async def test_a_new_thread_begins_with_one_statement(pg_proxy: Proxy, store: PgCheckpointer) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from typing import Any
 
 import asyncpg
@@ -251,6 +251,93 @@ async def test_a_store_that_is_closed_meanwhile_makes_its_commit(
     store.close()
     await step
     assert await database.fetchval("SELECT count(*) FROM taf.journal") == 1
+
+
+async def crowd(store: PgCheckpointer, size: int = 20) -> list[Owner]:
+    """Own many threads, in a loop that has a connection of its own."""
+    await own_process(store)
+    return [await Owner.of(store, ThreadKey("", f"thread {number}")) for number in range(size)]
+
+
+async def heads(store: PgCheckpointer, owners: Sequence[Owner]) -> list[int]:
+    """Read how far each thread has got."""
+    return [(await load(store, owner.key)).head for owner in owners]
+
+
+async def test_what_comes_while_it_is_in_use_goes_together(
+    pg_proxy: Proxy, store: PgCheckpointer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owners = await crowd(store)
+    monkeypatch.setattr(postgres_loops, "MOST", 8)
+    monkeypatch.setattr(store._machinery.service, "call", lambda what: pytest.fail("it went to the other thread"))
+    await asyncio.gather(*[owner.step() for owner in owners])
+    commits = sum(count for statement, count in pg_proxy.statements.items() if COMMIT in statement)
+    assert commits == 4  # 1 alone, and 8, 8 and 3
+    assert await heads(store, owners) == [1] * len(owners)
+    monkeypatch.undo()
+
+
+async def test_nobody_waits_for_long_behind_a_statement_that_waits_for_others(
+    store: PgCheckpointer, database: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    first, *owners = await crowd(store)
+    async with database.transaction():  # whoever writes to the first thread waits for this
+        await database.execute("SELECT FROM taf.threads WHERE thread = 'thread 0' FOR UPDATE")
+        held = asyncio.create_task(first.step())
+        await asyncio.sleep(0)
+        await asyncio.gather(*[owner.step() for owner in owners])
+        await asyncio.gather(*[owner.step() for owner in owners])  # nor do these begin to wait
+        assert not held.done()
+    await held
+    assert await heads(store, [first, *owners]) == [1] + [2] * len(owners)
+
+
+async def test_what_cannot_be_done_together_is_done_alone_for_as_long_as_the_others_wait(
+    store: PgCheckpointer,
+) -> None:
+    owners = await crowd(store)
+    store.abandon(owners[3].key, owners[3].epoch)
+    results = await asyncio.gather(*[owner.step() for owner in owners], return_exceptions=True)
+    assert [type(one) for one in results if isinstance(one, BaseException)] == [StaleOwnerError]
+    assert [owner.head for owner in owners] == [1, 1, 1, 0] + [1] * (len(owners) - 4)
+
+
+@pytest.mark.parametrize("action", ["cut request", "cut answer"])
+async def test_what_waits_behind_one_that_is_cut_is_made(
+    pg_proxy: Proxy, store: PgCheckpointer, action: Action
+) -> None:
+    owners = await crowd(store)
+    fault = pg_proxy.fault(action, COMMIT)
+    await asyncio.gather(*[owner.step() for owner in owners])
+    assert fault.hits == 1
+    assert await heads(store, owners) == [1] * len(owners)
+
+
+@pytest.mark.parametrize("is_elsewhere", [False, True])
+async def test_a_store_that_is_closed_meanwhile_makes_what_waits(
+    pg_dsn: str, database: asyncpg.Connection[asyncpg.Record], is_elsewhere: bool
+) -> None:
+    store = PgCheckpointer(pg_dsn)
+    owners = await crowd(store)
+    steps = [asyncio.create_task(owner.step()) for owner in owners]
+    await asyncio.sleep(0)
+    await (asyncio.to_thread(store.close) if is_elsewhere else asyncio.sleep(0))
+    store.close()
+    await asyncio.gather(*steps)
+    assert await database.fetchval("SELECT count(*) FROM taf.journal") == len(owners)
+
+
+async def test_a_loop_that_ends_meanwhile_waits_for_what_waits(store: PgCheckpointer) -> None:
+    mine: list[Owner] = []
+
+    async def work() -> None:
+        mine.extend(await crowd(store))
+        steps = [asyncio.create_task(owner.step()) for owner in mine]
+        await asyncio.sleep(0)
+        assert not any([step.done() for step in steps])
+
+    await asyncio.to_thread(in_a_thread, work())
+    assert await heads(store, mine) == [1] * len(mine)
 
 
 async def test_a_commit_that_is_made_while_it_is_looked_for_is_made_once(
