@@ -150,7 +150,7 @@ class LoopConnection:
     def _be_late(self, connection: Direct) -> None:
         self._is_late = True
         self._let_nobody_wait()
-        self._timer = self._loop.call_later(self._settings.attempt_seconds, connection.terminate)
+        self._timer = self._loop.call_later(self._settings.attempt_seconds - LATE_SECONDS, connection.terminate)
 
     def _get_back(self, pieces: Sequence[Piece[Any]]) -> bool:
         """Take pieces of work that have ended; False when they were handed to the service meanwhile."""
