@@ -25,21 +25,25 @@ class Batches(Generic[P, T]):
     """Work of one kind."""
 
     def __init__(self, service: Service, together: Together[P, T]) -> None:
-        self._service, self._together = service, together
+        self._service, self.together = service, together
         # Only the service's thread changes these.
         self._waiting: list[P] = []
         self._lanes = 0
 
     def have_done(self, piece: P) -> Coroutine[Any, Any, T]:
         """Have a piece of work done, together with others or alone, and return what waits for its outcome."""
-        if not self._service.begin_here(piece, self._together):
-            self._service.call(partial(self._take, piece))
+        if not self._service.begin_here(piece, self):
+            self.take((piece,))
         return piece.wait()
+
+    def take(self, pieces: Sequence[P]) -> None:
+        """See ``Kind.take``."""
+        self._service.call(partial(self._take, pieces))
 
     # -- in the service's thread -------------------------------------------------------------------
 
-    def _take(self, piece: P) -> None:
-        self._waiting.append(piece)
+    def _take(self, pieces: Sequence[P]) -> None:
+        self._waiting += pieces
         if self._lanes < LANES:
             self._lanes += 1
             self._service.begin(self._work())
@@ -57,7 +61,7 @@ class Batches(Generic[P, T]):
 
     async def _do(self, pieces: Sequence[P]) -> None:
         try:
-            results = await self._service.once(lambda connection, _: self._together(connection, pieces), 0)
+            results = await self._service.once(lambda connection, _: self.together(connection, pieces), 0)
         except Exception:  # nobody knows what was made
             for piece in pieces:
                 piece.undo()

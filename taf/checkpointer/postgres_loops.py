@@ -14,7 +14,7 @@ from contextvars import Context
 from typing import Any
 
 from taf.checkpointer.postgres_connections import Direct, Settings, close
-from taf.checkpointer.postgres_work import MOST, Piece, Together, leaves_whole
+from taf.checkpointer.postgres_work import MOST, Kind, Piece, leaves_whole
 from taf.errors import CheckpointerClosedError, TafError
 
 WARM = 10
@@ -23,8 +23,11 @@ WARM = 10
 UNUSED_SECONDS = 60.0
 """How often a connection that nobody has used since is closed."""
 
-LATE_SECONDS = 0.1
-"""After what time of a statement, which others may hold up, nothing waits behind it any more."""
+TICK_SECONDS = 0.025
+"""How often a connection in use is looked at. A loop that is too busy to look loses no time by that."""
+
+LATE_TICKS = 4
+"""After how many looks nothing waits any more behind a statement, which others may hold up."""
 
 Take = Callable[[Piece[Any], int], None]
 """Has a piece of work done by the service, for which so many attempts were made: nobody knows whether it was done."""
@@ -39,14 +42,11 @@ class LoopConnections:
         self._of: dict[asyncio.AbstractEventLoop, LoopConnection] = {}
         self._most = settings.loop_connections
 
-    def begin(self, piece: Piece[Any], together: Together[Any, Any] | None) -> bool:
-        """Have a piece of work done in its caller's loop, which is running here; False when it cannot be done there.
-
-        ``together`` does it with others of its kind.
-        """
+    def begin(self, piece: Piece[Any], kind: Kind | None) -> bool:
+        """Have a piece of work done in its caller's loop, which is running here; False when it cannot be done there."""
         loop = piece.loop
         own = None if loop is None else self._of.get(loop) or self._add(loop)
-        return own is not None and own.begin(piece, together)
+        return own is not None and own.begin(piece, kind)
 
     def _add(self, loop: asyncio.AbstractEventLoop) -> LoopConnection | None:
         with self._lock:
@@ -76,9 +76,10 @@ class LoopConnection:
         # Reentrant: a store that was forgotten is closed wherever the garbage collector finds it.
         self._lock = threading.RLock()
         self._under_way: Sequence[Piece[Any]] = ()
-        self._waiting: dict[Together[Any, Any], list[Piece[Any]]] = {}
-        self._timer: asyncio.TimerHandle | None = None
-        self._is_late = False
+        self._waiting: dict[Kind, list[Piece[Any]]] = {}
+        self._tick: asyncio.TimerHandle | None = None
+        self._ticks = 0
+        self._in_use: Direct | None = None
         self._connection: Direct | None = None
         self._keeper: AsyncGenerator[None, None] | None = None
         self._task: asyncio.Task[None] | None = None
@@ -88,7 +89,7 @@ class LoopConnection:
 
     # -- work --------------------------------------------------------------------------------------
 
-    def begin(self, piece: Piece[Any], together: Together[Any, Any] | None) -> bool:
+    def begin(self, piece: Piece[Any], kind: Kind | None) -> bool:
         """Begin a piece of work, or let it wait; False while there is no connection, or none that it may wait for."""
         self._asked += 1
         connection = self._connection
@@ -100,9 +101,9 @@ class LoopConnection:
             if self._is_over:
                 return False
             if self._under_way:
-                if together is None or self._is_late:
+                if kind is None or self._ticks >= LATE_TICKS:
                     return False
-                self._waiting.setdefault(together, []).append(piece)
+                self._waiting.setdefault(kind, []).append(piece)
                 return True
             if connection.is_closed():
                 self._close()
@@ -123,14 +124,15 @@ class LoopConnection:
 
         go_on()
 
-    async def _do(self, connection: Direct, pieces: Sequence[Piece[Any]], together: Together[Any, Any] | None) -> None:
-        # One timer for all of its statements. Each of the driver's own would open another connection to cancel by.
-        self._timer = self._loop.call_later(LATE_SECONDS, self._be_late, connection)
+    async def _do(self, connection: Direct, pieces: Sequence[Piece[Any]], kind: Kind | None) -> None:
+        self._in_use, self._ticks = connection, 0
+        if self._tick is None:
+            self._tick = self._loop.call_later(TICK_SECONDS, self._look)
         try:
-            if together is None:
+            if kind is None:
                 results: Sequence[Any] = (await pieces[0].work(connection, 0),)
             else:
-                results = await together(connection, pieces)
+                results = await kind.together(connection, pieces)
         except BaseException as error:
             if not leaves_whole(error):
                 _terminate(connection)
@@ -140,17 +142,22 @@ class LoopConnection:
                 raise
         else:
             if self._get_back(pieces):
-                self._were_done(pieces, results, together)
+                self._were_done(pieces, results, kind)
         finally:
-            self._timer.cancel()
-            self._is_late = False
             if self._waiting:
                 self._go_on(connection)
 
-    def _be_late(self, connection: Direct) -> None:
-        self._is_late = True
-        self._let_nobody_wait()
-        self._timer = self._loop.call_later(self._settings.attempt_seconds - LATE_SECONDS, connection.terminate)
+    def _look(self) -> None:
+        # The driver's own timer is one for each statement, and opens another connection to cancel by.
+        self._tick, self._ticks = None, self._ticks + 1
+        if not self._under_way or self._in_use is None:
+            return
+        if self._ticks >= LATE_TICKS:
+            self._let_nobody_wait()
+        if self._ticks * TICK_SECONDS >= self._settings.attempt_seconds:
+            self._in_use.terminate()
+        else:
+            self._tick = self._loop.call_later(TICK_SECONDS, self._look)
 
     def _get_back(self, pieces: Sequence[Piece[Any]]) -> bool:
         """Take pieces of work that have ended; False when they were handed to the service meanwhile."""
@@ -158,11 +165,9 @@ class LoopConnection:
             are_here, self._under_way = self._under_way is pieces, ()
             return are_here
 
-    def _were_done(
-        self, pieces: Sequence[Piece[Any]], results: Sequence[Any], together: Together[Any, Any] | None
-    ) -> None:
+    def _were_done(self, pieces: Sequence[Piece[Any]], results: Sequence[Any], kind: Kind | None) -> None:
         for piece, result in zip(pieces, results, strict=True):
-            if result is None and together is not None:
+            if result is None and kind is not None:
                 self._hand_over(piece, 0)
             else:
                 piece.succeeded(result)
@@ -181,21 +186,24 @@ class LoopConnection:
         if connection.is_closed():
             self._let_nobody_wait()
         with self._lock:
-            together = None if self._under_way else next(iter(self._waiting), None)
-            waiting = [] if together is None else self._waiting.pop(together, [])
-            if together is None or not waiting:
+            kind = None if self._under_way else next(iter(self._waiting), None)
+            waiting = [] if kind is None else self._waiting.pop(kind, [])
+            if kind is None or not waiting:
                 return
             if waiting[MOST:]:
-                self._waiting[together] = waiting[MOST:]
+                self._waiting[kind] = waiting[MOST:]
             self._under_way = pieces = waiting[:MOST]
-        self._drive(self._do(connection, pieces, together if len(pieces) > 1 else None))
+        self._drive(self._do(connection, pieces, kind if len(pieces) > 1 else None))
 
     def _let_nobody_wait(self) -> None:
         with self._lock:
-            waiting = [piece for pieces in self._waiting.values() for piece in pieces]
-            self._waiting.clear()
-        for piece in waiting:
-            self._hand_over(piece, 0)
+            waiting, self._waiting = self._waiting, {}
+        for kind, pieces in waiting.items():
+            try:
+                kind.take(pieces)
+            except CheckpointerClosedError as error:
+                for piece in pieces:
+                    _fail(piece, error)
 
     def _hand_over(self, piece: Piece[Any], attempts: int) -> None:
         try:

@@ -20,7 +20,7 @@ from taf.checkpointer.outcome import tell
 from taf.checkpointer.postgres_connections import Connections, Settings, close
 from taf.checkpointer.postgres_loops import LoopConnections
 from taf.checkpointer.postgres_schema import migrate
-from taf.checkpointer.postgres_work import LOST, Call, Piece, Together, Work, leaves_whole
+from taf.checkpointer.postgres_work import LOST, Call, Kind, Piece, Work, leaves_whole
 from taf.errors import CheckpointerClosedError, StoreUnavailableError
 
 T = TypeVar("T")
@@ -70,9 +70,9 @@ class Service:
             self.call(lambda: self.begin(self.do(piece)))
         return piece.wait()
 
-    def begin_here(self, piece: Piece[Any], together: Together[Any, Any] | None = None) -> bool:
+    def begin_here(self, piece: Piece[Any], kind: Kind | None = None) -> bool:
         """Have a piece of work done in the caller's event loop; False when it has to be done by the thread."""
-        return self._loops.begin(piece, together)
+        return self._loops.begin(piece, kind)
 
     def _take(self, piece: Piece[Any], first: int) -> None:
         """Do a piece of work of an event loop's, of which so many attempts were made there."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 import asyncpg
 
@@ -104,3 +104,13 @@ P = TypeVar("P", bound=Piece[Any])
 
 Together: TypeAlias = Callable[[Connection, Sequence[P]], Awaitable[Sequence[T | None]]]
 """Does many pieces of work at once, and returns the result of each, or None for one that has to be done alone."""
+
+
+class Kind(Protocol):
+    """Pieces of work that can be done together."""
+
+    together: Together[Any, Any]
+
+    def take(self, pieces: Sequence[Any]) -> None:
+        """Have pieces done by the service, together. Raise ``CheckpointerClosedError``."""
+        ...
