@@ -106,8 +106,8 @@ class Ledger:
         self._saved: Run | Ahead = warm.run
         self.committed = warm.run.sequence
         """The sequence up to which the store has the thread."""
-        self._staged: list[Row] = []
-        self._facts: list[Fact] = []
+        self._staged: tuple[Row, ...] = ()
+        self._facts: tuple[Fact, ...] = ()
         self.is_told = True
         """Whether somebody wants to know what is written."""
         self._interrupts: tuple[InterruptRow, ...] = ()
@@ -134,8 +134,8 @@ class Ledger:
         at = journal.clock()
         if run.details is not after.details and (run.details.interrupts or after.details.interrupts):
             self._interrupts += _interrupt_rows(journal.codec, run, after, fact, at)
-        self._staged.append((after.sequence, kind, after.run_id, at, body, items, after.step))
-        self._facts.append(fact)
+        self._staged += ((after.sequence, kind, after.run_id, at, body, items, after.step),)
+        self._facts += (fact,)
         self._tail_bytes += len(body)
         self.run = after
 
@@ -147,10 +147,11 @@ class Ledger:
         run, sequence, step, node, frontier, _ = ahead
         body, items = self._codec.encode_straight(task, ops, frontier)
         self.run, self._ahead = run, ahead
-        self._staged.append((sequence, "stepped", run.run_id, self._clock(), body, items, step))
+        row = (sequence, "stepped", run.run_id, self._clock(), body, items, step)
+        self._staged = (*self._staged, row) if self._staged else (row,)
         self._tail_bytes += len(body)
         if self.is_told:
-            self._facts.append(Stepped(((node, task.key, ops),), frontier))
+            self._facts += (Stepped(((node, task.key, ops),), frontier),)
 
     def unstage(self) -> None:
         """Forget what is staged and not saved."""
@@ -158,7 +159,7 @@ class Ledger:
             saved = self._saved
             self._tail_bytes -= sum(len(row[4]) for row in self._staged)
             self.run, self._ahead = saved if isinstance(saved, Run) else arrived(saved), None
-            self._staged, self._facts, self._interrupts, self._taken = [], [], (), None
+            self._staged, self._facts, self._interrupts, self._taken = (), (), (), None
 
     def take(self, taken: Taken) -> None:
         """Let messages be gone with what is staged."""
@@ -216,10 +217,10 @@ class Ledger:
         """Return what is staged, which is not staged any more."""
         if self._failure is not None:  # say again what went wrong: that the thread was let go of since is no news
             raise self._failure
-        run, interrupts = self.catch_up(), self._interrupts
-        records = [quick_tuple(Record, row) for row in self._staged]
-        self._saved = run  # while it is written as well: what was before is not kept alive for it
-        self._staged, self._facts, self._interrupts = [], [], ()
+        run, interrupts = self.run, self._interrupts  # plain steps that led on from it left its status as it is
+        records = tuple([quick_tuple(Record, row) for row in self._staged])
+        self._saved = self._ahead or run  # while it is written as well: what was before is not kept alive for it
+        self._staged, self._facts, self._interrupts = (), (), ()
         snapshot = self._snapshot() if self._tail_bytes > SNAPSHOT_FLOOR else None
         key, epoch, head, graph, taken = self.key, self._epoch, self.committed, self._graph, self._taken
         self._taken = None
@@ -235,7 +236,7 @@ class Ledger:
             return None
         if not self._is_quick or self._taken is not None:
             return None
-        row = staged.pop()
+        row, self._staged = staged[0], ()
         try:
             signals = self._store.append_now(self.key, self._epoch, self.committed, row)
         except BaseException as error:
@@ -254,7 +255,7 @@ class Ledger:
         if is_older or self._tail_bytes <= self._snapshot_bytes:
             return None
         try:
-            found = self._journal.snapshots.take(self.run)
+            found = self._journal.snapshots.take(self.catch_up())
         except NotStorableError:  # it is only a cache: the journal holds all that it would hold
             self._snapshot_bytes = 2 * self._tail_bytes
             return None
@@ -269,7 +270,7 @@ class Ledger:
             self._store.abandon(self.key, self._epoch)
 
     def _remember(self) -> None:
-        if self.run.sequence:
+        if self.catch_up().sequence:
             warm = Warm(self.born, self.run, self._tail_bytes, self._snapshot_bytes, self._floor)
             self._journal.remember(self.key.thread, warm)
 

@@ -31,6 +31,7 @@ from taf.graph.handover import Handover
 from taf.graph.inner import former_keys
 from taf.graph.intake import Answer, Call, Intake, Invoke, is_empty
 from taf.graph.multitask import URGENT, first_of
+from taf.graph.partials import NONE_SHOWN
 from taf.graph.plan import Decision, Finish, Pause, ReachLimit, RunNodes, plan, step
 from taf.graph.presuming import begun
 from taf.graph.routing import behind, enter
@@ -244,7 +245,7 @@ class Engine(Serving):
                 ledger.stage(*await self._step_done(ledger.run, outputs))
             except Exception as error:
                 await self._fail(ledger, error, outputs[0].node if len(outputs) == 1 else None, outputs)
-        self.partials.clear()
+        self.partials = NONE_SHOWN
         self.runner.left_behind = NOTHING_LEFT
 
     async def _step_done(self, run: Run, outputs: Sequence[Output]) -> tuple[Stepped, Values]:

@@ -14,7 +14,7 @@ from taf.errors import TafError
 from taf.graph.config import RunConfig
 from taf.graph.context import Context
 from taf.graph.multitask import URGENT
-from taf.graph.partials import Partials
+from taf.graph.partials import NONE_SHOWN
 from taf.graph.runner import Runner
 from taf.graph.runtime import Runtime
 from taf.state.execution import ExecutionStatus
@@ -60,7 +60,7 @@ class Halting:
         self.is_in_nodes = False
         self._recording: frozenset[asyncio.Task[None]] = NONE_RECORDED
         """Results of ``task()`` that are on their way to the record."""
-        self.partials = Partials()
+        self.partials = NONE_SHOWN
 
     @cached_property
     def _writing(self) -> asyncio.Lock:

@@ -30,6 +30,10 @@ class Partials(list[tuple[str, Partial]]):
         return tuple([partial for _, partial in self])
 
 
+NONE_SHOWN = Partials()
+"""The same one for all steps that show nothing. It stays empty."""
+
+
 def event_of(partial: Partial, run: Run, committed: int, at: datetime) -> Event:
     """Return the event that shows a partial: marked as not committed, with the sequence of what is."""
     node, attempt, key, value = partial

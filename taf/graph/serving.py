@@ -12,7 +12,7 @@ from taf.checkpointer.interrupts import encode_partials
 from taf.errors import StaleOwnerError
 from taf.events import Event
 from taf.graph.context import Context, Question, running_loop
-from taf.graph.partials import event_of
+from taf.graph.partials import NONE_SHOWN, Partials, event_of
 from taf.graph.straight import StraightAhead
 from taf.ids import new_id
 from taf.serialization import pack
@@ -76,6 +76,8 @@ class Serving(StraightAhead):
         run, ledger = self.run, self._ledger
         if ledger is None or run.status is not ExecutionStatus.RUNNING or context.run.visit != run.visit:
             return  # its step is over
+        if self.partials is NONE_SHOWN:
+            self.partials = Partials()
         partial = self.partials.show(context, key, value)
         if self.parent is not None:
             self.parent.host.emit(self.parent, value, key)

@@ -13,6 +13,7 @@ from taf.checkpointer.ledger import Ledger
 from taf.graph.context import AnswerRefused, Context, Host, enter, leave
 from taf.graph.context import Pause as LeftToAsk
 from taf.graph.halting import Halting
+from taf.graph.partials import NONE_SHOWN
 from taf.graph.routing import out_of
 from taf.graph.runner import NOTHING_LEFT, StepResult
 from taf.graph.spec import GraphSpec
@@ -39,7 +40,6 @@ class StraightAhead(Halting, Host):
         view, plainly, can_ask = schema.view, schema.joined_plainly, schema.can_ask
         values, frontier, step = run.values, run.frontier, run.step
         run = without_values(run)
-        partials = self.partials
         ahead: Ahead | None = None
         while step < limit and len(frontier) == 1 and (way := plain.get(frontier[0].key)) is not None:
             task, (node, onward) = frontier[0], way
@@ -79,7 +79,7 @@ class StraightAhead(Halting, Host):
             except Exception as error:  # a router's, or what the node returned cannot be stored
                 return StepResult((Output(task.key, task.node, tuple(ops)),), error=error, node=task.node)
             values, step = after, step + 1
-            partials.clear()
+            self.partials = NONE_SHOWN
             del context, state, result, ops, after  # not kept alive until the next node gets its own
         return None
 
