@@ -57,12 +57,24 @@ class Settings(NamedTuple):
 
     async def connect(self, dsn: str, *, times_out: bool = True) -> Direct:
         """Open a connection beside the pool. ``times_out``: whether the driver bounds each statement."""
-        return await asyncpg.connect(
+        connection = await asyncpg.connect(
             dsn,
             timeout=self.attempt_seconds,
             command_timeout=self.attempt_seconds if times_out else None,
             statement_cache_size=self.statement_cache_size,
         )
+        try:
+            async with asyncio.timeout(self.attempt_seconds):
+                await self.prepare(connection)
+        except BaseException:
+            connection.terminate()
+            raise
+        return connection
+
+    async def prepare(self, connection: Connection) -> None:
+        """Have each row found by its key, however small its table is now: plans are kept while the table grows."""
+        if not self.is_pooled:  # there, no plan is kept
+            await connection.execute("SET enable_seqscan = off; SET jit = off")
 
 
 async def close(connection: Direct) -> None:

@@ -277,6 +277,33 @@ async def test_what_comes_while_it_is_in_use_goes_together(
     monkeypatch.undo()
 
 
+async def test_plans_that_were_made_while_the_tables_were_small_do_not_read_all_of_them(
+    store: PgCheckpointer, database: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    async def read() -> int:
+        seen = "SELECT sum(seq_tup_read) FROM pg_stat_user_tables WHERE schemaname = 'taf'"
+        return int(await database.fetchval(seen))
+
+    async def steps(rounds: int) -> None:
+        for _ in range(rounds):
+            await asyncio.gather(*[owner.step() for owner in owners])
+            await owners[0].step()
+
+    owners = await crowd(store, 4)
+    await steps(12)  # the server keeps a plan from the sixth time on
+    await database.execute(
+        "INSERT INTO taf.threads (tenant, thread, born, epoch)"
+        " SELECT '', convert_to('another ' || n, 'UTF8'), 'x', 1 FROM generate_series(1, 20000) AS n"
+    )
+    await asyncio.sleep(1.1)  # a session shows once a second what it has read
+    await steps(1)
+    before = await read()
+    await steps(5)
+    await asyncio.sleep(1.1)
+    await steps(1)
+    assert await read() - before < 20_000
+
+
 async def test_nobody_waits_for_long_behind_a_statement_that_waits_for_others(
     store: PgCheckpointer, database: asyncpg.Connection[asyncpg.Record]
 ) -> None:
