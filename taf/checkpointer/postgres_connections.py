@@ -65,13 +65,13 @@ class Settings(NamedTuple):
         )
         try:
             async with asyncio.timeout(self.attempt_seconds):
-                await self.prepare(connection)
+                await self.configure(connection)
         except BaseException:
             connection.terminate()
             raise
         return connection
 
-    async def prepare(self, connection: Connection) -> None:
+    async def configure(self, connection: Connection) -> None:
         """Have each row found by its key, however small its table is now: plans are kept while the table grows."""
         if not self.is_pooled:  # there, no plan is kept
             await connection.execute("SET enable_seqscan = off; SET jit = off")

@@ -221,7 +221,7 @@ class Service:
                     self.settings.dsn,
                     min_size=0,
                     max_size=size,
-                    init=self.settings.prepare,
+                    init=self.settings.configure,
                     reset=_nothing,
                     timeout=self.settings.attempt_seconds,
                     command_timeout=self.settings.attempt_seconds,
