@@ -20,26 +20,21 @@ T = TypeVar("T")
 class Outcome(Generic[T]):
     """A result that comes from another OS thread, or the error that came instead.
 
-    ``loop`` is where somebody waits for it, if anybody does.
+    ``what`` says what was to be done, ``loop`` is where somebody waits for it, if anybody does.
     """
 
-    __slots__ = ("_is_done", "_waiter", "error", "loop", "result")
+    __slots__ = ("_is_done", "_waiter", "error", "loop", "result", "what")
 
     drivers: ClassVar[tuple[type[BaseException], ...]] = ()
     """The errors that are put into words of taf's own."""
 
     result: T
 
-    def __init__(self, loop: asyncio.AbstractEventLoop | None) -> None:
-        self.loop = loop
+    def __init__(self, what: str, loop: asyncio.AbstractEventLoop | None) -> None:
+        self.what, self.loop = what, loop
         self.error: Exception | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._is_done = False
-
-    @property
-    def what(self) -> str:
-        """What was to be done, in words for whoever is told that it was not."""
-        raise NotImplementedError
 
     def fail(self, error: BaseException) -> None:
         """Note why it was not done. The first reason counts."""

@@ -106,15 +106,10 @@ class _Claim(Piece[Grant | None]):
     def __init__(
         self, by: Claims, key: ThreadKey, seconds: float, known: Known | None, create: bool, first: Commit | None = None
     ) -> None:
-        super().__init__(asyncio.get_running_loop())
+        super().__init__(f'acquire thread "{key.thread}"', asyncio.get_running_loop())
         self._by, self.key, self.seconds, self.known, self.create = by, key, seconds, known, create
         self.held: list[Lease] = []
         self.first, self.mark = first, 0 if first is None else random.getrandbits(62)
-
-    @property
-    def what(self) -> str:
-        """See ``Outcome.what``."""
-        return f'acquire thread "{self.key.thread}"'
 
     def work(self, connection: Connection, attempt: int) -> Awaitable[Grant | None]:
         """See ``Piece.work``."""
@@ -214,9 +209,11 @@ class Claims:
         self._pulse.hold(one.key, one.held[-1])
 
     async def _grant(self, connection: Connection, one: _Claim, row: rows.Row, state: ThreadState) -> Grant:
-        if one.has_begun(row):
-            return _begun(state)
-        return await self._mailbox.granted(connection, one.key, state, one.known)
+        if not one.has_begun(row):
+            return await self._mailbox.granted(connection, one.key, state, one.known)
+        head = (state.born, state.head, state.status, state.run_id)
+        stored = Stored(*head, is_owned=False, is_known=True, snapshot=None, items=(), tail=(), floor=state.floor)
+        return Grant(state.epoch, stored, Mail((), state.amendments), has_begun=True)
 
     async def _claim(self, connection: Connection, one: _Claim) -> tuple[rows.Row, ThreadState] | None:
         """Take a thread, and leave it claimed in this process: behind a pooler it is not committed yet."""
@@ -267,16 +264,7 @@ class Claims:
             for one in chosen.values():
                 if not one.held:
                     pulse.unclaim(one.key)
-        grants: list[Grant | None] = []
-        for one in claims:
-            taken = found.get(one.key) if one.held else None
-            if taken is None:
-                grants.append(None)
-            elif one.has_begun(taken[0]):
-                grants.append(_begun(taken[1]))
-            else:
-                grants.append(await self._shown(connection, one, *taken))
-        return grants
+        return [await self._shown(connection, one, found.get(one.key)) for one in claims]
 
     async def _claim_many(
         self, connection: Connection, chosen: dict[tuple[bytes, bytes], _Claim]
@@ -287,19 +275,16 @@ class Claims:
         columns = zip(*[(*names, one.seconds, new_id(), *_first_of(one)) for *names, one in given], strict=True)
         return await connection.fetch(self._sql.claim_many, pulse.owner, False, pulse.life_lock, *map(list, columns))
 
-    async def _shown(self, connection: Connection, one: _Claim, row: rows.Row, state: ThreadState) -> Grant | None:
+    async def _shown(
+        self, connection: Connection, one: _Claim, found: tuple[rows.Row, ThreadState] | None
+    ) -> Grant | None:
+        if found is None or not one.held:
+            return None
         try:
-            return await self._grant(connection, one, row, state)
+            return await self._grant(connection, one, *found)
         except StoreCorruptError:
             self.give_up(one)
             return None
-
-
-def _begun(state: ThreadState) -> Grant:
-    """Return what the owner of a thread gets who knows all that is in it."""
-    head = (state.born, state.head, state.status, state.run_id)
-    stored = Stored(*head, is_owned=False, is_known=True, snapshot=None, items=(), tail=(), floor=state.floor)
-    return Grant(state.epoch, stored, Mail((), state.amendments), has_begun=True)
 
 
 def _first_of(one: _Claim) -> tuple[Any, ...]:

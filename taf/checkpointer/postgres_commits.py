@@ -28,13 +28,8 @@ class _Writing(Piece[Sequence[Signal]]):
     """The thread's, once the commit is made."""
 
     def __init__(self, by: Commits, lease: Lease, commit: Commit) -> None:
-        super().__init__(asyncio.get_running_loop())
+        super().__init__(f'write to thread "{commit.key.thread}"', asyncio.get_running_loop())
         self._by, self.lease, self.commit, self.mark = by, lease, commit, random.getrandbits(62)
-
-    @property
-    def what(self) -> str:
-        """See ``Outcome.what``."""
-        return f'write to thread "{self.commit.key.thread}"'
 
     @property
     def is_discard(self) -> bool:

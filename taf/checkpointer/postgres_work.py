@@ -73,7 +73,7 @@ class Piece(Outcome[T]):
 class Call(Piece[T]):
     """One that is made of functions."""
 
-    __slots__ = ("_follow", "_what", "_work")
+    __slots__ = ("_follow", "_work")
 
     def __init__(
         self,
@@ -82,13 +82,8 @@ class Call(Piece[T]):
         work: Work[T],
         follow: Callable[[T], None] | None = None,
     ) -> None:
-        super().__init__(loop)
-        self._what, self._work, self._follow = what, work, follow
-
-    @property
-    def what(self) -> str:
-        """See ``Outcome.what``."""
-        return self._what
+        super().__init__(what, loop)
+        self._work, self._follow = work, follow
 
     def work(self, connection: Connection, attempt: int) -> Awaitable[T]:
         """See ``Piece.work``."""

@@ -45,7 +45,7 @@ Work = Callable[[sqlite3.Connection], T]
 class Job(Outcome[T]):
     """What is to be done in a transaction, and what became of it."""
 
-    __slots__ = ("_after", "_undo", "_what", "is_synced", "work")
+    __slots__ = ("_after", "_undo", "is_synced", "work")
 
     drivers = (sqlite3.Error, OSError, UnicodeError, OverflowError)
 
@@ -59,13 +59,8 @@ class Job(Outcome[T]):
         *,
         is_synced: bool = True,
     ) -> None:
-        super().__init__(loop)
-        self._what, self.work, self._after, self._undo, self.is_synced = what, work, after, undo, is_synced
-
-    @property
-    def what(self) -> str:
-        """See ``Outcome.what``."""
-        return self._what
+        super().__init__(what, loop)
+        self.work, self._after, self._undo, self.is_synced = work, after, undo, is_synced
 
     def attempt(self, connection: sqlite3.Connection) -> None:
         """Do the work, in the worker."""

@@ -196,14 +196,6 @@ class Answer(Outcome[T]):
 
     drivers = (ConnectionError,)
 
-    def __init__(self, what: str, loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__(loop)
-        self._what = what
-
-    @property
-    def what(self) -> str:
-        return self._what
-
 
 class Line:
     """A process's line to the database. Messages may overtake each other, get lost, and come twice."""
