@@ -51,7 +51,7 @@ class ClaimStatements:
             f" {', '.join(map(_either('$8::bigint = 0').format, first, _HEAD.values()))},"
             f" CASE WHEN $8 = 0 THEN 1 ELSE 0 END) ON CONFLICT (tenant, thread) DO UPDATE SET {taken},"
             f" {_moved(as_supposed, first)} WHERE {free} RETURNING t.*),"
-            f" journal AS (INSERT INTO {{journal}} ({_RECORD}) SELECT id, $9, $17::bytea, $11, $13, $18::bytea,"
+            f" journal AS (INSERT INTO {{journal}} {rows.RECORD} SELECT id, $9, $17::bytea, $11, $13, $18::bytea,"
             " $19::bytea, $20::bigint FROM claimed WHERE head = $9 AND mark = $14 ON CONFLICT DO NOTHING)"
             f" SELECT *, {unheld} FROM claimed"
         )
@@ -68,7 +68,7 @@ class ClaimStatements:
             " life_lock = excluded.life_lock, lease_until = excluded.lease_until, signals = '{{}}',"
             f" {_moved('excluded.head > 0 AND t.head = 0 AND t.messages = 0', excluded)}"
             f" WHERE NOT {owned_unless('$1', '$2')} RETURNING t.*),"
-            f" journal AS (INSERT INTO {{journal}} ({_RECORD}) SELECT c.id, g.head, g.kind, g.run_id, g.updated,"
+            f" journal AS (INSERT INTO {{journal}} {rows.RECORD} SELECT c.id, g.head, g.kind, g.run_id, g.updated,"
             " g.body, g.items, g.step FROM claimed AS c JOIN g ON g.tenant = c.tenant AND g.thread = c.thread"
             " WHERE g.head > 0 AND c.head = g.head AND c.mark = g.mark ON CONFLICT DO NOTHING)"
             f" SELECT *, {unheld} FROM claimed"
@@ -84,8 +84,6 @@ _HEAD = {
     "mark": "0",
 }
 """What a commit changes in a thread's row, with the values of a thread that has no records."""
-
-_RECORD = "thread, sequence, kind, run_id, at, body, items, step"
 
 
 def _either(condition: str) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Coroutine, Sequence
 from typing import Any
 
 from taf.checkpointer import postgres_rows as rows
-from taf.checkpointer.base import Change, Commit, Signal
+from taf.checkpointer.base import Change, Commit, InterruptRow, Signal
 from taf.checkpointer.postgres_batches import Batches
 from taf.checkpointer.postgres_connections import Connection
 from taf.checkpointer.postgres_pulse import Lease, Pulse
@@ -39,9 +39,9 @@ class _Writing(Piece[Sequence[Signal]]):
 
     @property
     def is_small(self) -> bool:
-        """True for one that takes nothing but a thread's row and its journal."""
+        """True for one that can be made together with others."""
         commit = self.commit
-        return not (commit.interrupts or commit.snapshot or commit.taken or self.is_discard)
+        return not (commit.snapshot or commit.taken or self.is_discard)
 
     def work(self, connection: Connection, attempt: int) -> Awaitable[Sequence[Signal]]:
         """See ``Piece.work``."""
@@ -50,7 +50,8 @@ class _Writing(Piece[Sequence[Signal]]):
     def made(self, row: Row) -> Sequence[Signal]:
         """Note what the commit led to, and return the signals that wait for the run."""
         self.revision = row["revision"]
-        return rows.signals_of(row["signals"], self.commit.run_id)
+        stored = row["signals"]
+        return rows.signals_of(stored, self.commit.run_id) if stored else ()
 
     def follow(self, result: Sequence[Signal]) -> None:
         """See ``Piece.follow``."""
@@ -124,15 +125,24 @@ class Commits:
     async def _together(self, connection: Connection, many: Sequence[_Writing]) -> Sequence[Sequence[Signal] | None]:
         # Each thread once, and all in the order of their rows: another statement that takes several does so, too.
         chosen = {one.lease.thread: one for one in many if self._is_held(one)}
-        values = _values_of([chosen[thread] for thread in sorted(chosen)])
-        found = await connection.fetch(self._sql.append_many, self.pulse.owner, *values)
-        made = {row["id"]: row for row in found}
+        batch = [chosen[thread] for thread in sorted(chosen)]
+        made = {row["id"]: row for row in await self._write(connection, batch)} if batch else {}
         return [
             one.made(row)
             if chosen.get(one.lease.thread) is one and (row := made.get(one.lease.thread)) is not None
             else None
             for one in many
         ]
+
+    async def _write(self, connection: Connection, batch: Sequence[_Writing]) -> Sequence[Row]:
+        for one in batch:
+            one.mark = batch[0].mark  # each in a row of its own, so one is enough
+        values = [*_heads_of(batch), *_records_of(batch)]
+        has_interrupts = any([one.commit.interrupts for one in batch])
+        if has_interrupts:
+            values += _interrupts_of(batch)
+        statement = self._sql.append_many(has_interrupts)
+        return await connection.fetch(statement, self.pulse.owner, batch[0].mark, *values)
 
     async def _made(self, connection: Connection, one: _Writing) -> Sequence[Signal] | None:
         """Return what a commit led to whose answer was lost, or None when it was not made."""
@@ -152,17 +162,45 @@ class Commits:
         return None
 
 
-def _values_of(many: Sequence[_Writing]) -> list[Any]:
-    """Return the parameters of ``Statements.append_many`` behind the owner, for small commits."""
-    heads: list[tuple[Any, ...]] = []
-    journal: list[tuple[Any, ...]] = []
-    for one in many:
-        lease, commit = one.lease, one.commit
-        written, thread = commit.records, lease.thread
-        head, at = (written[-1].sequence, written[-1].at) if written else (commit.expected, None)
-        names = encode_name(commit.status), encode_name(commit.run_id)
-        rest = (encode_name(commit.graph), one.mark, commit.is_release, lease.seconds)
-        heads.append((thread, commit.epoch, commit.expected, head, *names, at, *rest))
-        journal += [(thread, r.sequence, encode_name(r.kind), encode_name(r.run_id), *r[3:]) for r in written]
-    columns = zip(*heads, strict=True) if heads else [()] * 11
-    return [*map(list, columns), *map(list, zip(*journal, strict=True) if journal else [()] * 8)]
+# The parameters of ``Statements.append_many``, a column each. No row is put together in between: thousands of short
+# lives are what the garbage collector counts.
+
+
+def _heads_of(batch: Sequence[_Writing]) -> list[Any]:
+    leases, commits = [one.lease for one in batch], [one.commit for one in batch]
+    last = [commit.records[-1] if commit.records else None for commit in commits]
+    return [
+        [lease.thread for lease in leases],
+        [commit.epoch for commit in commits],
+        [commit.expected for commit in commits],
+        [one.commit.expected if record is None else record.sequence for one, record in zip(batch, last, strict=True)],
+        [encode_name(commit.status) for commit in commits],
+        [encode_name(commit.run_id) for commit in commits],
+        [None if record is None else record.at for record in last],
+        [encode_name(commit.graph) for commit in commits],
+        [None if one.commit.is_release else one.lease.seconds for one in batch],
+    ]
+
+
+def _records_of(batch: Sequence[_Writing]) -> list[Any]:
+    records = [record for one in batch for record in one.commit.records]
+    return [
+        [one.lease.thread for one in batch for _ in one.commit.records],
+        [record.sequence for record in records],
+        [encode_name(record.kind) for record in records],
+        [encode_name(record.run_id) for record in records],
+        [record.at for record in records],
+        [record.body for record in records],
+        [record.items for record in records],
+        [record.step for record in records],
+    ]
+
+
+def _interrupts_of(batch: Sequence[_Writing]) -> list[Any]:
+    threads: list[int] = []
+    asked: list[InterruptRow] = []
+    for one in batch:
+        last = rows.last_of_each(one.commit.interrupts)
+        threads += [one.lease.thread] * len(last)
+        asked += last
+    return [threads, *rows.interrupt_columns(asked)]

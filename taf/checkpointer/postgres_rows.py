@@ -123,6 +123,17 @@ def owned_unless(owner: str, held: str) -> str:
     return f"({_OWNED} AND (t.owner <> {owner} OR {held}))"
 
 
+RECORD = "(thread, sequence, kind, run_id, at, body, items, step)"
+"""The columns of a journal's row, in the order in which they are given."""
+
+_INTERRUPTS = "(thread, id, status, node, changed, body)"
+_ASKED, _ASKED_ROW = "fence.id, r.id, status, node, changed, body", "id, status, node, changed, body, n"
+_CHANGED = (
+    "ON CONFLICT (id) DO UPDATE SET thread = excluded.thread, status = excluded.status, node = excluded.node,"
+    " changed = excluded.changed, body = excluded.body"
+)
+
+
 class Statements:
     """All statements, for tables of one schema and prefix."""
 
@@ -131,11 +142,10 @@ class Statements:
         names = ("threads", "journal", "snapshots", "interrupts", "messages", "epochs", "migrations")
         self.tables = {name: f'"{schema}".{prefix}{name}' for name in names}
         self.tables["prefix"] = prefix
-        self.append = cache(self._append)
+        self.append, self.append_many = cache(self._append), cache(self._append_many)
         self._prepare_reading()
         self._prepare_owning()
         self._prepare_removing()
-        self._prepare_group_commit()
 
     def _prepare_reading(self) -> None:
         self.find = self.of(
@@ -213,23 +223,31 @@ class Statements:
         """Fill in the names of the tables."""
         return statement.format_map(self.tables)
 
-    def _prepare_group_commit(self) -> None:
-        given = arrays(2, *("bigint",) * 4, "bytea", "bytea", "float8", "bytea", "bigint", "boolean", "float8")
-        records = arrays(13, "bigint", "bigint", "bytea", "bytea", "float8", "bytea", "bytea", "bigint")
-        self.append_many = self.of(
+    def _append_many(self, has_interrupts: bool) -> str:
+        """Return the statement of many threads' commits. Seconds of a lease that are NULL release the thread."""
+        given = arrays(3, *("bigint",) * 4, "bytea", "bytea", "float8", "bytea", "float8")
+        records = arrays(12, "bigint", "bigint", "bytea", "bytea", "float8", "bytea", "bytea", "bigint")
+        parts = [
             "WITH fence AS (UPDATE {threads} AS t SET head = g.head, status = g.status, run_id = g.run_id,"
             " updated = coalesce(g.updated, t.updated), graph = coalesce(nullif(g.graph, ''::bytea), t.graph),"
-            " mark = g.mark, revision = t.revision + 1,"
-            " owner = CASE WHEN g.is_release THEN NULL ELSE t.owner END,"
-            " life_lock = CASE WHEN g.is_release THEN NULL ELSE t.life_lock END, lease_until ="
-            " CASE WHEN g.is_release THEN NULL ELSE clock_timestamp() + g.seconds * interval '1 second' END"
-            f" FROM unnest({given}) AS g (id, epoch, expected, head, status, run_id, updated, graph, mark, is_release,"
-            " seconds) WHERE t.id = g.id AND t.epoch = g.epoch AND t.head = g.expected AND t.owner = $1"
-            " RETURNING t.id, t.revision, t.signals),"
-            " journal AS (INSERT INTO {journal} (thread, sequence, kind, run_id, at, body, items, step)"
-            f" SELECT r.* FROM unnest({records}) AS r (thread) JOIN fence ON fence.id = r.thread)"
-            " SELECT id, revision, signals FROM fence"
-        )
+            " mark = $2, revision = t.revision + 1,"
+            " owner = CASE WHEN g.seconds IS NULL THEN NULL ELSE t.owner END,"
+            " life_lock = CASE WHEN g.seconds IS NULL THEN NULL ELSE t.life_lock END,"
+            " lease_until = clock_timestamp() + g.seconds * interval '1 second'"
+            f" FROM unnest({given}) AS g (id, epoch, expected, head, status, run_id, updated, graph, seconds)"
+            " WHERE t.id = g.id AND t.epoch = g.epoch AND t.head = g.expected AND t.owner = $1"
+            " RETURNING t.id, t.revision, t.signals)",
+            f"journal AS (INSERT INTO {{journal}} {RECORD}"
+            f" SELECT r.* FROM unnest({records}) AS r (thread) JOIN fence ON fence.id = r.thread)",
+        ]
+        if has_interrupts:
+            asked = arrays(20, "bigint", "bytea", "bytea", "bytea", "float8", "bytea")
+            parts.append(
+                f"interrupts AS (INSERT INTO {{interrupts}} AS i {_INTERRUPTS} SELECT {_ASKED} FROM unnest({asked})"
+                f" WITH ORDINALITY AS r (thread, {_ASKED_ROW}) JOIN fence ON fence.id = r.thread ORDER BY n"
+                f" {_CHANGED})"
+            )
+        return self.of(", ".join(parts) + " SELECT id, revision, nullif(signals, '{{}}') AS signals FROM fence")
 
     # -- writing -----------------------------------------------------------------------------------
 
@@ -257,23 +275,20 @@ class Statements:
                 f" WHERE m.thread = fence.id AND m.id = ANY(${first}::bigint[]))"
             )
             first += 2
-        columns = "(thread, sequence, kind, run_id, at, body, items, step)"
         if records == 1:
             values = ", ".join(f"${first + n}" for n in range(7))
-            parts.append(f"journal AS (INSERT INTO {{journal}} {columns} SELECT id, {values} FROM fence)")
+            parts.append(f"journal AS (INSERT INTO {{journal}} {RECORD} SELECT id, {values} FROM fence)")
         elif records:
             rows = arrays(first, "bigint", "bytea", "bytea", "float8", "bytea", "bytea", "bigint")
             parts.append(
-                f"journal AS (INSERT INTO {{journal}} {columns} SELECT fence.id, r.* FROM fence, unnest({rows}) AS r)"
+                f"journal AS (INSERT INTO {{journal}} {RECORD} SELECT fence.id, r.* FROM fence, unnest({rows}) AS r)"
             )
         first += 7 if records else 0
         if has_interrupts:
             rows = arrays(first, "bytea", "bytea", "bytea", "float8", "bytea")
             parts.append(
-                "interrupts AS (INSERT INTO {interrupts} AS i (thread, id, status, node, changed, body)"
-                f" SELECT fence.id, r.a, r.b, r.c, r.d, r.e FROM fence, unnest({rows}) WITH ORDINALITY"
-                " AS r (a, b, c, d, e, n) ORDER BY n ON CONFLICT (id) DO UPDATE SET thread = excluded.thread,"
-                " status = excluded.status, node = excluded.node, changed = excluded.changed, body = excluded.body)"
+                f"interrupts AS (INSERT INTO {{interrupts}} AS i {_INTERRUPTS} SELECT {_ASKED} FROM fence,"
+                f" unnest({rows}) WITH ORDINALITY AS r ({_ASKED_ROW}) ORDER BY n {_CHANGED})"
             )
             first += 5
         if has_snapshot:
@@ -363,10 +378,24 @@ def append_values(commit: Commit) -> tuple[tuple[int, bool, bool, bool], list[An
     elif rows:
         values += map(list, zip(*rows, strict=True))
     if commit.interrupts:
-        last = {row.id: row for row in commit.interrupts}  # one statement cannot change a row twice
-        asked = [(*map(encode_name, row[:3]), *row[3:]) for row in last.values()]
-        values += map(list, zip(*asked, strict=True))
+        values += interrupt_columns(last_of_each(commit.interrupts))
     if commit.snapshot is not None:
         values += [commit.snapshot.sequence, commit.snapshot.items_from, list(commit.snapshot.parts)]
     form = (min(len(rows), 2), bool(commit.interrupts), commit.snapshot is not None, commit.taken is not None)
     return form, values
+
+
+def last_of_each(interrupts: Sequence[InterruptRow]) -> Sequence[InterruptRow]:
+    """Return what becomes of each interrupt: one statement cannot change a row twice."""
+    return list({row.id: row for row in interrupts}.values())
+
+
+def interrupt_columns(asked: Sequence[InterruptRow]) -> list[Any]:
+    """Return interrupts as they are stored, a column each."""
+    return [
+        [encode_name(row.id) for row in asked],
+        [encode_name(row.status) for row in asked],
+        [encode_name(row.node) for row in asked],
+        [row.changed for row in asked],
+        [row.body for row in asked],
+    ]
