@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
 from taf.checkpointer import postgres_rows as rows
-from taf.checkpointer.base import Change, Commit, Grant, Known, Mail, Stored, ThreadKey
+from taf.checkpointer.base import Change, Commit, Grant, Known, Mail, Record, Stored, ThreadKey
 from taf.checkpointer.postgres_batches import Batches
 from taf.checkpointer.postgres_connections import Connection
 from taf.checkpointer.postgres_mail import Mailbox
@@ -38,11 +38,11 @@ class ClaimStatements:
         unheld = "FALSE AS is_owned"
         self.take = of(
             f"UPDATE {{threads}} AS t SET {taken} WHERE tenant = $1 AND thread = $2 AND head > 0 AND {free}"
-            f" RETURNING t.*, {unheld}"
+            f" RETURNING {rows.STATE}, {unheld}"
         )
         self.claim = of(
             f"INSERT INTO {{threads}} AS t ({names}) VALUES ({given})"
-            f" ON CONFLICT (tenant, thread) DO UPDATE SET {taken} WHERE {free} RETURNING t.*, {unheld}"
+            f" ON CONFLICT (tenant, thread) DO UPDATE SET {taken} WHERE {free} RETURNING {rows.STATE}, {unheld}"
         )
         first = ("$9::bigint", "$10::bytea", "$11::bytea", "$12::bytea", "$13::float8", "$14::bigint")
         as_supposed = "t.head = $8 AND t.messages = 0 AND ($8 = 0 OR (t.born = $15::text AND t.floor = $16::bigint))"
@@ -50,24 +50,23 @@ class ClaimStatements:
             f"WITH claimed AS (INSERT INTO {{threads}} AS t ({names}, {', '.join(_HEAD)}, revision) VALUES ({given},"
             f" {', '.join(map(_either('$8::bigint = 0').format, first, _HEAD.values()))},"
             f" CASE WHEN $8 = 0 THEN 1 ELSE 0 END) ON CONFLICT (tenant, thread) DO UPDATE SET {taken},"
-            f" {_moved(as_supposed, first)} WHERE {free} RETURNING t.*),"
+            f" {_moved(as_supposed, first)} WHERE {free} RETURNING {rows.STATE}),"
             f" journal AS (INSERT INTO {{journal}} {rows.RECORD} SELECT id, $9, $17::bytea, $11, $13, $18::bytea,"
             " $19::bytea, $20::bigint FROM claimed WHERE head = $9 AND mark = $14 ON CONFLICT DO NOTHING)"
             f" SELECT *, {unheld} FROM claimed"
         )
         excluded = tuple(f"excluded.{name}" for name in _HEAD)
-        kinds = ("bytea", "bytea", "float8", "text", "bigint", "bytea", "bytea", "bytea", "float8", "bigint", "bytea")
-        arrays = rows.arrays(4, *kinds, "bytea", "bytea", "bigint")
+        kinds = ("bytea", "bytea", "float8", "text", "bigint", "bytea", "bytea", "bytea", "float8", *("bytea",) * 3)
+        given = "tenant, thread, seconds, born, head, status, run_id, graph, updated, kind, body, items, step"
         self.claim_many = of(
-            f"WITH g AS (SELECT * FROM unnest({arrays}) AS g (tenant, thread, seconds, born, {', '.join(_HEAD)},"
-            " kind, body, items, step)),"
+            f"WITH g AS (SELECT *, $4::bigint AS mark FROM unnest({rows.arrays(5, *kinds, 'bigint')}) AS g ({given})),"
             f" claimed AS (INSERT INTO {{threads}} AS t ({names}, {', '.join(_HEAD)}, revision) SELECT g.tenant,"
             f" g.thread, g.born, nextval('{{epochs}}'), $1, $3, {lease('g.seconds')},"
             f" {', '.join(f'g.{name}' for name in _HEAD)}, least(g.head, 1) FROM g"
             " ON CONFLICT (tenant, thread) DO UPDATE SET epoch = excluded.epoch, owner = excluded.owner,"
             " life_lock = excluded.life_lock, lease_until = excluded.lease_until, signals = '{{}}',"
             f" {_moved('excluded.head > 0 AND t.head = 0 AND t.messages = 0', excluded)}"
-            f" WHERE NOT {owned_unless('$1', '$2')} RETURNING t.*),"
+            f" WHERE NOT {owned_unless('$1', '$2')} RETURNING {rows.STATE}),"
             f" journal AS (INSERT INTO {{journal}} {rows.RECORD} SELECT c.id, g.head, g.kind, g.run_id, g.updated,"
             " g.body, g.items, g.step FROM claimed AS c JOIN g ON g.tenant = c.tenant AND g.thread = c.thread"
             " WHERE g.head > 0 AND c.head = g.head AND c.mark = g.mark ON CONFLICT DO NOTHING)"
@@ -107,7 +106,7 @@ class _Claim(Piece[Grant | None]):
         super().__init__(f'acquire thread "{key.thread}"', asyncio.get_running_loop())
         self._by, self.key, self.seconds, self.known, self.create = by, key, seconds, known, create
         self.held: list[Lease] = []
-        self.first, self.mark = first, 0 if first is None else random.getrandbits(62)
+        self.first, self.mark = first, random.getrandbits(62)
 
     def work(self, connection: Connection, attempt: int) -> Awaitable[Grant | None]:
         """See ``Piece.work``."""
@@ -143,7 +142,8 @@ class _Claim(Piece[Grant | None]):
         return first is not None and row["mark"] == self.mark and row["head"] == first.records[0].sequence
 
 
-_NOTHING_FIRST = (0, b"idle", b"", b"", 0.0, 0, b"", b"", None, 0)
+_NOTHING = Commit(ThreadKey("", ""), 0, 0, (Record(0, "", "", 0.0, b"", None, 0),), "idle", "")
+"""What a claim writes that begins no run: the row of a thread without records."""
 
 
 class Claims:
@@ -269,9 +269,13 @@ class Claims:
     ) -> Sequence[rows.Row]:
         if not chosen:
             return ()
-        pulse, given = self._pulse, [(*names, chosen[names]) for names in sorted(chosen)]
-        columns = zip(*[(*names, one.seconds, new_id(), *_first_of(one)) for *names, one in given], strict=True)
-        return await connection.fetch(self._sql.claim_many, pulse.owner, False, pulse.life_lock, *map(list, columns))
+        pulse, names = self._pulse, sorted(chosen)
+        batch = [chosen[name] for name in names]
+        for one in batch:
+            one.mark = batch[0].mark  # each in a row of its own, so one is enough
+        values = [[tenant for tenant, _ in names], [thread for _, thread in names], *_columns_of(batch)]
+        owner = (pulse.owner, False, pulse.life_lock, batch[0].mark)
+        return await connection.fetch(self._sql.claim_many, *owner, *values)
 
     async def _shown(
         self, connection: Connection, one: _Claim, found: tuple[rows.Row, ThreadState] | None
@@ -285,8 +289,23 @@ class Claims:
             return None
 
 
-def _first_of(one: _Claim) -> tuple[Any, ...]:
-    """Return what a claim among many writes. On records that are known it writes nothing: those are looked at alone."""
-    if one.first is None or one.first.expected:
-        return _NOTHING_FIRST
-    return (*one.head, *one.record)
+def _columns_of(batch: Sequence[_Claim]) -> list[Any]:
+    """Return the other parameters of ``ClaimStatements.claim_many``, a column each.
+
+    On records that are known a claim among many writes nothing: those are looked at alone.
+    """
+    firsts = [_NOTHING if one.first is None or one.first.expected else one.first for one in batch]
+    records = [first.records[0] for first in firsts]
+    return [
+        [one.seconds for one in batch],
+        [new_id() for _ in batch],
+        [record.sequence for record in records],
+        [encode_name(first.status) for first in firsts],
+        [encode_name(first.run_id) for first in firsts],
+        [encode_name(first.graph) for first in firsts],
+        [record.at for record in records],
+        [encode_name(record.kind) for record in records],
+        [record.body for record in records],
+        [record.items for record in records],
+        [record.step for record in records],
+    ]

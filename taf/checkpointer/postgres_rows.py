@@ -123,6 +123,11 @@ def owned_unless(owner: str, held: str) -> str:
     return f"({_OWNED} AND (t.owner <> {owner} OR {held}))"
 
 
+_READ = "id tenant thread born head floor status run_id revision epoch mark messages amendments"
+
+STATE = ", ".join(f"t.{name}" for name in _READ.split())
+"""What is read of a thread's row."""
+
 RECORD = "(thread, sequence, kind, run_id, at, body, items, step)"
 """The columns of a journal's row, in the order in which they are given."""
 
@@ -149,7 +154,7 @@ class Statements:
 
     def _prepare_reading(self) -> None:
         self.find = self.of(
-            f"SELECT t.*, {owned_unless('$3', '$4')} AS is_owned FROM {{threads}} AS t"
+            f"SELECT {STATE}, {owned_unless('$3', '$4')} AS is_owned FROM {{threads}} AS t"
             " WHERE tenant = $1 AND thread = $2"
         )
         self.snapshot = self.of(
