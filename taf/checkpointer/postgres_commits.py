@@ -8,13 +8,14 @@ from collections.abc import Awaitable, Coroutine, Sequence
 from typing import Any
 
 from taf.checkpointer import postgres_rows as rows
-from taf.checkpointer.base import Change, Commit, InterruptRow, Signal
+from taf.checkpointer.base import Change, Commit, Signal
 from taf.checkpointer.postgres_batches import Batches
 from taf.checkpointer.postgres_connections import Connection
 from taf.checkpointer.postgres_pulse import Lease, Pulse
-from taf.checkpointer.postgres_rows import Row, Statements, encode_name
+from taf.checkpointer.postgres_rows import Row, Statements
 from taf.checkpointer.postgres_service import Service
 from taf.checkpointer.postgres_work import Piece
+from taf.checkpointer.postgres_writing import CommitStatements, columns_of, values_of
 from taf.checkpointer.watches import Place
 from taf.errors import StaleOwnerError
 
@@ -69,7 +70,7 @@ class Commits:
 
     def __init__(self, service: Service, pulse: Pulse, statements: Statements) -> None:
         self.pulse = pulse
-        self._service, self._sql = service, statements
+        self._service, self._sql, self._writing = service, statements, CommitStatements(statements.of)
         self._batches: Batches[_Writing, Sequence[Signal]] = Batches(service, self._together)
 
     def write(self, commit: Commit) -> Coroutine[Any, Any, Sequence[Signal]]:
@@ -98,24 +99,15 @@ class Commits:
 
     async def alone(self, connection: Connection, one: _Writing) -> Sequence[Signal]:
         """Make a commit by a statement of its own."""
-        lease, commit, mark = one.lease, one.commit, one.mark
+        lease, commit = one.lease, one.commit
         if not self._is_held(one):
             raise StaleOwnerError(commit.key.thread, commit.epoch)
-        owner, written = self.pulse.owner, commit.records
-        row = None
+        owner, row = self.pulse.owner, None
         if one.is_discard:
             row = await connection.fetchrow(self._sql.discard, lease.thread, commit.epoch, owner)
         if row is None:  # nothing to remove, or mail waits there
-            form, values = rows.append_values(commit)
-            row = await connection.fetchrow(
-                self._sql.append(*form),
-                *(lease.thread, commit.epoch, commit.expected, owner),
-                written[-1].sequence if written else commit.expected,
-                *(encode_name(commit.status), encode_name(commit.run_id)),
-                written[-1].at if written else None,
-                *(encode_name(commit.graph), mark, commit.is_release, lease.seconds),
-                *values,
-            )
+            form, values = values_of(lease, commit)
+            row = await connection.fetchrow(self._writing.append(*form), owner, one.mark, *values)
         if row is None:
             raise StaleOwnerError(commit.key.thread, commit.epoch)
         if one.is_discard and commit.taken is not None:
@@ -137,18 +129,16 @@ class Commits:
     async def _write(self, connection: Connection, batch: Sequence[_Writing]) -> Sequence[Row]:
         for one in batch:
             one.mark = batch[0].mark  # each in a row of its own, so one is enough
-        values = [*_heads_of(batch), *_records_of(batch)]
-        has_interrupts = any([one.commit.interrupts for one in batch])
-        if has_interrupts:
-            values += _interrupts_of(batch)
-        statement = self._sql.append_many(has_interrupts)
-        return await connection.fetch(statement, self.pulse.owner, batch[0].mark, *values)
+        has_interrupts, values = columns_of([one.lease for one in batch], [one.commit for one in batch])
+        return await connection.fetch(
+            self._writing.append_many(has_interrupts), self.pulse.owner, batch[0].mark, *values
+        )
 
     async def _made(self, connection: Connection, one: _Writing) -> Sequence[Signal] | None:
         """Return what a commit led to whose answer was lost, or None when it was not made."""
         lease, commit, mark = one.lease, one.commit, one.mark
         last = commit.records[-1] if commit.records else None
-        row = await connection.fetchrow(self._sql.made, lease.thread, last.sequence if last else commit.expected)
+        row = await connection.fetchrow(self._writing.made, lease.thread, last.sequence if last else commit.expected)
         if row is None:  # a release without records removes the thread
             one.revision = lease.seen.revision + 1
             return () if commit.is_release and not commit.expected else None
@@ -160,47 +150,3 @@ class Commits:
         if row["epoch"] != commit.epoch and last is not None and commit.is_release and row["body"] == last.body:
             return ()  # made, and the thread has gone on since with somebody else
         return None
-
-
-# The parameters of ``Statements.append_many``, a column each. No row is put together in between: thousands of short
-# lives are what the garbage collector counts.
-
-
-def _heads_of(batch: Sequence[_Writing]) -> list[Any]:
-    leases, commits = [one.lease for one in batch], [one.commit for one in batch]
-    last = [commit.records[-1] if commit.records else None for commit in commits]
-    return [
-        [lease.thread for lease in leases],
-        [commit.epoch for commit in commits],
-        [commit.expected for commit in commits],
-        [one.commit.expected if record is None else record.sequence for one, record in zip(batch, last, strict=True)],
-        [encode_name(commit.status) for commit in commits],
-        [encode_name(commit.run_id) for commit in commits],
-        [None if record is None else record.at for record in last],
-        [encode_name(commit.graph) for commit in commits],
-        [None if one.commit.is_release else one.lease.seconds for one in batch],
-    ]
-
-
-def _records_of(batch: Sequence[_Writing]) -> list[Any]:
-    records = [record for one in batch for record in one.commit.records]
-    return [
-        [one.lease.thread for one in batch for _ in one.commit.records],
-        [record.sequence for record in records],
-        [encode_name(record.kind) for record in records],
-        [encode_name(record.run_id) for record in records],
-        [record.at for record in records],
-        [record.body for record in records],
-        [record.items for record in records],
-        [record.step for record in records],
-    ]
-
-
-def _interrupts_of(batch: Sequence[_Writing]) -> list[Any]:
-    threads: list[int] = []
-    asked: list[InterruptRow] = []
-    for one in batch:
-        last = rows.last_of_each(one.commit.interrupts)
-        threads += [one.lease.thread] * len(last)
-        asked += last
-    return [threads, *rows.interrupt_columns(asked)]

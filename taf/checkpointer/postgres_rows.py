@@ -6,12 +6,11 @@ Every sibling of a data-modifying statement reads ``FROM`` the fence: one that d
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
 from typing import Any, NamedTuple, TypeAlias
 
 import asyncpg
 
-from taf.checkpointer.base import Commit, InterruptRow, Listing, Record, Signal, ThreadRow, cursor_of, place_of
+from taf.checkpointer.base import InterruptRow, Listing, Record, Signal, ThreadRow, cursor_of, place_of
 from taf.errors import StoreCorruptError
 from taf.serialization import dumps, loads
 
@@ -131,13 +130,6 @@ STATE = ", ".join(f"t.{name}" for name in _READ.split())
 RECORD = "(thread, sequence, kind, run_id, at, body, items, step)"
 """The columns of a journal's row, in the order in which they are given."""
 
-_INTERRUPTS = "(thread, id, status, node, changed, body)"
-_ASKED, _ASKED_ROW = "fence.id, r.id, status, node, changed, body", "id, status, node, changed, body, n"
-_CHANGED = (
-    "ON CONFLICT (id) DO UPDATE SET thread = excluded.thread, status = excluded.status, node = excluded.node,"
-    " changed = excluded.changed, body = excluded.body"
-)
-
 
 class Statements:
     """All statements, for tables of one schema and prefix."""
@@ -147,7 +139,6 @@ class Statements:
         names = ("threads", "journal", "snapshots", "interrupts", "messages", "epochs", "migrations")
         self.tables = {name: f'"{schema}".{prefix}{name}' for name in names}
         self.tables["prefix"] = prefix
-        self.append, self.append_many = cache(self._append), cache(self._append_many)
         self._prepare_reading()
         self._prepare_owning()
         self._prepare_removing()
@@ -167,11 +158,6 @@ class Statements:
         self.records = self.of(
             "SELECT sequence, kind, run_id, at, body, items, step FROM {journal} WHERE thread = $1 AND sequence > $2"
             " ORDER BY sequence LIMIT $3"
-        )
-        self.made = self.of(
-            "SELECT t.mark, t.head, t.epoch, t.revision, t.owner, t.signals,"
-            " (SELECT body FROM {journal} WHERE thread = t.id AND sequence = $2) AS body"
-            " FROM {threads} AS t WHERE id = $1"
         )
         self.look = self.of(
             "SELECT id, tenant, thread, head, status, run_id, revision, signals, owner IS NULL AS is_released"
@@ -228,84 +214,6 @@ class Statements:
         """Fill in the names of the tables."""
         return statement.format_map(self.tables)
 
-    def _append_many(self, has_interrupts: bool) -> str:
-        """Return the statement of many threads' commits. Seconds of a lease that are NULL release the thread."""
-        given = arrays(3, *("bigint",) * 4, "bytea", "bytea", "float8", "bytea", "float8")
-        records = arrays(12, "bigint", "bigint", "bytea", "bytea", "float8", "bytea", "bytea", "bigint")
-        parts = [
-            "WITH fence AS (UPDATE {threads} AS t SET head = g.head, status = g.status, run_id = g.run_id,"
-            " updated = coalesce(g.updated, t.updated), graph = coalesce(nullif(g.graph, ''::bytea), t.graph),"
-            " mark = $2, revision = t.revision + 1,"
-            " owner = CASE WHEN g.seconds IS NULL THEN NULL ELSE t.owner END,"
-            " life_lock = CASE WHEN g.seconds IS NULL THEN NULL ELSE t.life_lock END,"
-            " lease_until = clock_timestamp() + g.seconds * interval '1 second'"
-            f" FROM unnest({given}) AS g (id, epoch, expected, head, status, run_id, updated, graph, seconds)"
-            " WHERE t.id = g.id AND t.epoch = g.epoch AND t.head = g.expected AND t.owner = $1"
-            " RETURNING t.id, t.revision, t.signals)",
-            f"journal AS (INSERT INTO {{journal}} {RECORD}"
-            f" SELECT r.* FROM unnest({records}) AS r (thread) JOIN fence ON fence.id = r.thread)",
-        ]
-        if has_interrupts:
-            asked = arrays(20, "bigint", "bytea", "bytea", "bytea", "float8", "bytea")
-            parts.append(
-                f"interrupts AS (INSERT INTO {{interrupts}} AS i {_INTERRUPTS} SELECT {_ASKED} FROM unnest({asked})"
-                f" WITH ORDINALITY AS r (thread, {_ASKED_ROW}) JOIN fence ON fence.id = r.thread ORDER BY n"
-                f" {_CHANGED})"
-            )
-        return self.of(", ".join(parts) + " SELECT id, revision, nullif(signals, '{{}}') AS signals FROM fence")
-
-    # -- writing -----------------------------------------------------------------------------------
-
-    def _append(self, records: int, has_interrupts: bool, has_snapshot: bool, takes: bool) -> str:
-        """Return the statement of a commit: fence, new head, rows and release in one. See ``append_values``.
-
-        ``records``: 0, 1, or 2 for many.
-        """
-        parts = [
-            "WITH fence AS (UPDATE {threads} SET head = $5, status = $6, run_id = $7, updated = coalesce($8, updated),"
-            " graph = coalesce(nullif($9, ''::bytea), graph), mark = $10, revision = revision + 1,"
-            " owner = CASE WHEN $11 THEN NULL ELSE owner END,"
-            " life_lock = CASE WHEN $11 THEN NULL ELSE life_lock END,"
-            " lease_until = CASE WHEN $11 THEN NULL ELSE clock_timestamp() + $12 * interval '1 second' END"
-        ]
-        first = 13
-        fence = " WHERE id = $1 AND epoch = $2 AND head = $3 AND owner = $4"
-        if takes:
-            parts[0] += f", messages = {_left_behind(first)}"
-            fence += f" AND amendments = coalesce(${first + 1}::bigint, amendments)"
-        parts[0] += f"{fence} RETURNING id, revision, signals)"
-        if takes:
-            parts.append(
-                "taken AS (DELETE FROM {messages} AS m USING fence"
-                f" WHERE m.thread = fence.id AND m.id = ANY(${first}::bigint[]))"
-            )
-            first += 2
-        if records == 1:
-            values = ", ".join(f"${first + n}" for n in range(7))
-            parts.append(f"journal AS (INSERT INTO {{journal}} {RECORD} SELECT id, {values} FROM fence)")
-        elif records:
-            rows = arrays(first, "bigint", "bytea", "bytea", "float8", "bytea", "bytea", "bigint")
-            parts.append(
-                f"journal AS (INSERT INTO {{journal}} {RECORD} SELECT fence.id, r.* FROM fence, unnest({rows}) AS r)"
-            )
-        first += 7 if records else 0
-        if has_interrupts:
-            rows = arrays(first, "bytea", "bytea", "bytea", "float8", "bytea")
-            parts.append(
-                f"interrupts AS (INSERT INTO {{interrupts}} AS i {_INTERRUPTS} SELECT {_ASKED} FROM fence,"
-                f" unnest({rows}) WITH ORDINALITY AS r ({_ASKED_ROW}) ORDER BY n {_CHANGED})"
-            )
-            first += 5
-        if has_snapshot:
-            parts.append(
-                "gone AS (DELETE FROM {snapshots} AS s USING fence"
-                f" WHERE s.thread = fence.id AND NOT s.is_base AND s.sequence <> ${first}),"
-                " snapshot AS (INSERT INTO {snapshots} (thread, is_base, sequence, part, items_from, body)"
-                f" SELECT fence.id, FALSE, ${first}, p.part, ${first + 1}, p.body"
-                f" FROM fence, unnest(${first + 2}::bytea[]) WITH ORDINALITY AS p (body, part))"
-            )
-        return self.of(", ".join(parts) + " SELECT revision, signals FROM fence")
-
     # -- listing -----------------------------------------------------------------------------------
 
     def threads(self, tenant: str, listing: Listing, after: str, limit: int) -> tuple[str, list[Any]]:
@@ -353,54 +261,6 @@ class Statements:
         return self.of(f"{chosen} WHERE {conditions} ORDER BY number DESC"), list(wanted.values())
 
 
-def _left_behind(ids: int) -> str:
-    """Return how many messages wait once those of the parameter ``ids`` are taken.
-
-    What is read of the row is read again when the fence had to wait for it; what other tables hold is not. So these
-    are counted as they were, and what came since is added; when some were withdrawn since, rather one too many: one too
-    few would hide a message.
-    """
-    was = "(SELECT o.{} FROM {{threads}} AS o WHERE o.id = $1)".format
-    waiting = "(SELECT count(*) FROM {messages} AS m WHERE m.thread = $1"
-    left = f"{waiting} AND m.id <> ALL(${ids}::bigint[]))"
-    there = f"CASE WHEN amendments = {was('amendments')} THEN {left} ELSE {waiting}) END"
-    return f"greatest(messages - {was('messages')} + {there}, 0)"
-
-
 def arrays(first: int, *kinds: str) -> str:
     """Return parameters from the number ``first`` on, as arrays of these kinds."""
     return ", ".join(f"${first + n}::{kind}[]" for n, kind in enumerate(kinds))
-
-
-def append_values(commit: Commit) -> tuple[tuple[int, bool, bool, bool], list[Any]]:
-    """Return which form of ``Statements.append`` a commit takes, and the parameters of its rows."""
-    values: list[Any] = []
-    if commit.taken is not None:
-        values += [list(commit.taken.ids), commit.taken.amendments]
-    rows = [(r.sequence, encode_name(r.kind), encode_name(r.run_id), *r[3:]) for r in commit.records]
-    if len(rows) == 1:
-        values += rows[0]
-    elif rows:
-        values += map(list, zip(*rows, strict=True))
-    if commit.interrupts:
-        values += interrupt_columns(last_of_each(commit.interrupts))
-    if commit.snapshot is not None:
-        values += [commit.snapshot.sequence, commit.snapshot.items_from, list(commit.snapshot.parts)]
-    form = (min(len(rows), 2), bool(commit.interrupts), commit.snapshot is not None, commit.taken is not None)
-    return form, values
-
-
-def last_of_each(interrupts: Sequence[InterruptRow]) -> Sequence[InterruptRow]:
-    """Return what becomes of each interrupt: one statement cannot change a row twice."""
-    return list({row.id: row for row in interrupts}.values())
-
-
-def interrupt_columns(asked: Sequence[InterruptRow]) -> list[Any]:
-    """Return interrupts as they are stored, a column each."""
-    return [
-        [encode_name(row.id) for row in asked],
-        [encode_name(row.status) for row in asked],
-        [encode_name(row.node) for row in asked],
-        [row.changed for row in asked],
-        [row.body for row in asked],
-    ]

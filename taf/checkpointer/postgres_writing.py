@@ -1,0 +1,199 @@
+"""The statements of commits, and the parameters that they take.
+
+Every commit gives the same of its thread, as values or, together with others, as columns: owner and mark come first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any, TypeAlias
+
+from taf.checkpointer.base import Commit, InterruptRow, Record
+from taf.checkpointer.postgres_pulse import Lease
+from taf.checkpointer.postgres_rows import RECORD, arrays, encode_name
+
+Form: TypeAlias = tuple[int, bool, bool, bool]
+"""What a commit has: records (0, 1, or 2 for many), interrupts, a snapshot, and messages that it takes."""
+
+_HEAD = {
+    **{"id": "bigint", "epoch": "bigint", "expected": "bigint", "head": "bigint", "status": "bytea"},
+    **{"run_id": "bytea", "updated": "float8", "graph": "bytea", "seconds": "float8"},
+}
+"""What is given of a thread. Seconds of a lease that are NULL release it."""
+
+_RECORD = ("bigint", "bytea", "bytea", "float8", "bytea", "bytea", "bigint")
+_INTERRUPT = {"id": "bytea", "status": "bytea", "node": "bytea", "changed": "float8", "body": "bytea"}
+
+_MOVED = (
+    "head = {head}, status = {status}, run_id = {run_id}, updated = coalesce({updated}, t.updated),"
+    " graph = coalesce(nullif({graph}, ''::bytea), t.graph), mark = $2, revision = t.revision + 1,"
+    " owner = CASE WHEN {seconds} IS NULL THEN NULL ELSE t.owner END,"
+    " life_lock = CASE WHEN {seconds} IS NULL THEN NULL ELSE t.life_lock END,"
+    " lease_until = clock_timestamp() + {seconds} * interval '1 second'"
+)
+_IS_OWNERS = "t.id = {id} AND t.epoch = {epoch} AND t.head = {expected} AND t.owner = $1"
+_FENCED = "RETURNING t.id, t.revision, nullif(t.signals, '{{}}') AS signals)"
+
+
+class CommitStatements:
+    """The statements that write what the owner of a thread commits."""
+
+    def __init__(self, of: Callable[[str], str]) -> None:
+        self._of = of
+        self.append, self.append_many = cache(self._append), cache(self._append_many)
+        self.made = of(
+            "SELECT t.mark, t.head, t.epoch, t.revision, t.owner, t.signals,"
+            " (SELECT body FROM {journal} WHERE thread = t.id AND sequence = $2) AS body"
+            " FROM {threads} AS t WHERE id = $1"
+        )
+
+    def _append(self, records: int, has_interrupts: bool, has_snapshot: bool, takes: bool) -> str:
+        """Return the statement of a commit of this form: fence, new head, rows and release in one."""
+        given = {name: f"${n}::{kind}" for n, (name, kind) in enumerate(_HEAD.items(), 3)}
+        moved, is_owners, first = _MOVED.format(**given), _IS_OWNERS.format(**given), 3 + len(_HEAD)
+        parts: list[str] = []
+        if takes:
+            moved += f", messages = {_left_behind(first)}"
+            is_owners += f" AND t.amendments = coalesce(${first + 1}::bigint, t.amendments)"
+            parts.append(
+                "taken AS (DELETE FROM {messages} AS m USING fence"
+                f" WHERE m.thread = fence.id AND m.id = ANY(${first}::bigint[]))"
+            )
+            first += 2
+        if records == 1:
+            values = ", ".join(f"${first + n}" for n in range(len(_RECORD)))
+            parts.append(f"journal AS (INSERT INTO {{journal}} {RECORD} SELECT id, {values} FROM fence)")
+        elif records:
+            rows = f"unnest({arrays(first, *_RECORD)}) AS r"
+            parts.append(f"journal AS (INSERT INTO {{journal}} {RECORD} SELECT fence.id, r.* FROM fence, {rows})")
+        first += len(_RECORD) if records else 0
+        if has_interrupts:
+            rows = f"unnest({arrays(first, *_INTERRUPT.values())})"
+            parts.append(_asked(f"fence, {rows} WITH ORDINALITY AS r ({', '.join(_INTERRUPT)}, n)"))
+            first += len(_INTERRUPT)
+        if has_snapshot:
+            parts.append(
+                "gone AS (DELETE FROM {snapshots} AS s USING fence"
+                f" WHERE s.thread = fence.id AND NOT s.is_base AND s.sequence <> ${first}),"
+                " snapshot AS (INSERT INTO {snapshots} (thread, is_base, sequence, part, items_from, body)"
+                f" SELECT fence.id, FALSE, ${first}, p.part, ${first + 1}, p.body"
+                f" FROM fence, unnest(${first + 2}::bytea[]) WITH ORDINALITY AS p (body, part))"
+            )
+        return self._statement(f"SET {moved} WHERE {is_owners}", parts)
+
+    def _append_many(self, has_interrupts: bool) -> str:
+        """Return the statement of many threads' commits, which have records or interrupts and nothing else."""
+        given = {name: f"g.{name}" for name in _HEAD}
+        first = 3 + len(_HEAD)
+        rows = f"unnest({arrays(first, 'bigint', *_RECORD)}) AS r (thread) JOIN fence ON fence.id = r.thread"
+        parts = [f"journal AS (INSERT INTO {{journal}} {RECORD} SELECT r.* FROM {rows})"]
+        if has_interrupts:
+            rows = f"unnest({arrays(first + 1 + len(_RECORD), 'bigint', *_INTERRUPT.values())})"
+            named = f"r (thread, {', '.join(_INTERRUPT)}, n)"
+            parts.append(_asked(f"{rows} WITH ORDINALITY AS {named} JOIN fence ON fence.id = r.thread"))
+        heads = f"unnest({arrays(3, *_HEAD.values())}) AS g ({', '.join(_HEAD)})"
+        return self._statement(f"SET {_MOVED.format(**given)} FROM {heads} WHERE {_IS_OWNERS.format(**given)}", parts)
+
+    def _statement(self, moved: str, parts: Sequence[str]) -> str:
+        fence = f"WITH fence AS (UPDATE {{threads}} AS t {moved} {_FENCED}"
+        return self._of(f"{', '.join([fence, *parts])} SELECT * FROM fence")
+
+
+def _asked(rows: str) -> str:
+    """Return what writes interrupts, for rows ``r`` that are joined to the fence."""
+    columns = ", ".join(_INTERRUPT)
+    changes = ", ".join(f"{name} = excluded.{name}" for name in ("thread", *_INTERRUPT) if name != "id")
+    return (
+        f"interrupts AS (INSERT INTO {{interrupts}} (thread, {columns})"
+        f" SELECT fence.id, {', '.join(f'r.{name}' for name in _INTERRUPT)} FROM {rows} ORDER BY r.n"
+        f" ON CONFLICT (id) DO UPDATE SET {changes})"
+    )
+
+
+def _left_behind(ids: int) -> str:
+    """Return how many messages wait once those of the parameter ``ids`` are taken.
+
+    What is read of the row is read again when the fence had to wait for it; what other tables hold is not. So these
+    are counted as they were, and what came since is added; when some were withdrawn since, rather one too many: one too
+    few would hide a message.
+    """
+    was = "(SELECT o.{} FROM {{threads}} AS o WHERE o.id = $3)".format
+    waiting = "(SELECT count(*) FROM {messages} AS m WHERE m.thread = $3"
+    left = f"{waiting} AND m.id <> ALL(${ids}::bigint[]))"
+    there = f"CASE WHEN t.amendments = {was('amendments')} THEN {left} ELSE {waiting}) END"
+    return f"greatest(t.messages - {was('messages')} + {there}, 0)"
+
+
+# -- parameters ------------------------------------------------------------------------------------
+
+
+def values_of(lease: Lease, commit: Commit) -> tuple[Form, list[Any]]:
+    """Return which form of ``CommitStatements.append`` a commit takes, and its parameters behind owner and mark."""
+    records, values = _records(commit.records), [column[0] for column in _heads([lease], [commit])]
+    if commit.taken is not None:
+        values += [list(commit.taken.ids), commit.taken.amendments]
+    if commit.records:
+        values += [column[0] for column in records] if len(commit.records) == 1 else records
+    if commit.interrupts:
+        values += _interrupts(_last_of_each(commit.interrupts))
+    if commit.snapshot is not None:
+        values += [commit.snapshot.sequence, commit.snapshot.items_from, list(commit.snapshot.parts)]
+    form = (min(len(commit.records), 2), bool(commit.interrupts), commit.snapshot is not None, commit.taken is not None)
+    return form, values
+
+
+def columns_of(leases: Sequence[Lease], commits: Sequence[Commit]) -> tuple[bool, list[Any]]:
+    """Return whether there are interrupts, and the parameters of ``CommitStatements.append_many``.
+
+    No row is put together in between: short lives by the thousand are what the garbage collector counts.
+    """
+    threads = [lease.thread for lease, commit in zip(leases, commits, strict=True) for _ in commit.records]
+    values = [*_heads(leases, commits), threads, *_records([r for commit in commits for r in commit.records])]
+    has_interrupts = any([commit.interrupts for commit in commits])
+    if has_interrupts:
+        asked = [_last_of_each(commit.interrupts) for commit in commits]
+        values.append([lease.thread for lease, rows in zip(leases, asked, strict=True) for _ in rows])
+        values += _interrupts([row for rows in asked for row in rows])
+    return has_interrupts, values
+
+
+def _heads(leases: Sequence[Lease], commits: Sequence[Commit]) -> list[list[Any]]:
+    return [
+        [lease.thread for lease in leases],
+        [commit.epoch for commit in commits],
+        [commit.expected for commit in commits],
+        [commit.records[-1].sequence if commit.records else commit.expected for commit in commits],
+        [encode_name(commit.status) for commit in commits],
+        [encode_name(commit.run_id) for commit in commits],
+        [commit.records[-1].at if commit.records else None for commit in commits],
+        [encode_name(commit.graph) for commit in commits],
+        [None if commit.is_release else lease.seconds for lease, commit in zip(leases, commits, strict=True)],
+    ]
+
+
+def _records(records: Sequence[Record]) -> list[list[Any]]:
+    return [
+        [record.sequence for record in records],
+        [encode_name(record.kind) for record in records],
+        [encode_name(record.run_id) for record in records],
+        [record.at for record in records],
+        [record.body for record in records],
+        [record.items for record in records],
+        [record.step for record in records],
+    ]
+
+
+def _interrupts(rows: Sequence[InterruptRow]) -> list[list[Any]]:
+    return [
+        [encode_name(row.id) for row in rows],
+        [encode_name(row.status) for row in rows],
+        [encode_name(row.node) for row in rows],
+        [row.changed for row in rows],
+        [row.body for row in rows],
+    ]
+
+
+def _last_of_each(interrupts: Sequence[InterruptRow]) -> Sequence[InterruptRow]:
+    """Return what becomes of each interrupt: one statement cannot change a row twice."""
+    return list({row.id: row for row in interrupts}.values())
