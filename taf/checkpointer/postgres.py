@@ -228,7 +228,7 @@ class PgCheckpointer(Begins, BaseCheckpointer):
 
         async def work(connection: Connection, _: int) -> Snapshot | None:
             state = await self._reader.find(connection, key)
-            return None if state is None else await self._reader.snapshot(connection, state.thread, is_base=True)
+            return None if state is None else await self._reader.base(connection, state.thread)
 
         return await self._run(f'read thread "{key.thread}"', work)
 

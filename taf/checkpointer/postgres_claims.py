@@ -17,6 +17,7 @@ from taf.checkpointer.postgres_batches import Batches
 from taf.checkpointer.postgres_connections import Connection
 from taf.checkpointer.postgres_mail import Mailbox
 from taf.checkpointer.postgres_pulse import Lease, Pulse
+from taf.checkpointer.postgres_reads import News
 from taf.checkpointer.postgres_rows import Statements, ThreadState, encode_name, owned_unless
 from taf.checkpointer.postgres_service import Service
 from taf.checkpointer.postgres_work import Piece
@@ -206,9 +207,11 @@ class Claims:
         one.held.append(Lease(state.thread, state.epoch, one.seconds, Place(state.thread, state.revision)))
         self._pulse.hold(one.key, one.held[-1])
 
-    async def _grant(self, connection: Connection, one: _Claim, row: rows.Row, state: ThreadState) -> Grant:
+    async def _grant(
+        self, connection: Connection, one: _Claim, row: rows.Row, state: ThreadState, news: News | None = None
+    ) -> Grant:
         if not one.has_begun(row):
-            return await self._mailbox.granted(connection, one.key, state, one.known)
+            return await self._mailbox.granted(connection, one.key, state, one.known, news)
         head = (state.born, state.head, state.status, state.run_id)
         stored = Stored(*head, is_owned=False, is_known=True, snapshot=None, items=(), tail=(), floor=state.floor)
         return Grant(state.epoch, stored, Mail((), state.amendments), has_begun=True)
@@ -262,7 +265,10 @@ class Claims:
             for one in chosen.values():
                 if not one.held:
                     pulse.unclaim(one.key)
-        return [await self._shown(connection, one, found.get(one.key)) for one in claims]
+        taken = [(found[one.key], one) for one in claims if one.held]
+        asked = [(state, one.known) for (row, state), one in taken if not one.has_begun(row)]
+        news = await self._reader.news(connection, asked)
+        return [await self._shown(connection, one, found.get(one.key), news) for one in claims]
 
     async def _claim_many(
         self, connection: Connection, chosen: dict[tuple[bytes, bytes], _Claim]
@@ -278,12 +284,12 @@ class Claims:
         return await connection.fetch(self._sql.claim_many, *owner, *values)
 
     async def _shown(
-        self, connection: Connection, one: _Claim, found: tuple[rows.Row, ThreadState] | None
+        self, connection: Connection, one: _Claim, found: tuple[rows.Row, ThreadState] | None, news: News
     ) -> Grant | None:
         if found is None or not one.held:
             return None
         try:
-            return await self._grant(connection, one, *found)
+            return await self._grant(connection, one, *found, news)
         except StoreCorruptError:
             self.give_up(one)
             return None

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from taf.checkpointer.base import NO_MAIL, Change, Grant, Known, Mail, Posted, Signal, ThreadKey
 from taf.checkpointer.postgres_connections import Connection
 from taf.checkpointer.postgres_pulse import Pulse
-from taf.checkpointer.postgres_reads import Reader
+from taf.checkpointer.postgres_reads import News, Reader
 from taf.checkpointer.postgres_rows import (
     Row,
     Statements,
@@ -79,9 +79,11 @@ class Mailbox:
         found = await connection.fetch(self.sql.mail, state.thread)
         return Mail(tuple(_message_of(row, thread_id) for row in found), state.amendments)
 
-    async def granted(self, connection: Connection, key: ThreadKey, state: ThreadState, known: Known | None) -> Grant:
-        """Return what a new owner of a thread gets."""
-        stored = await self.reader.stored(connection, key, state, known, is_owned=False)
+    async def granted(
+        self, connection: Connection, key: ThreadKey, state: ThreadState, known: Known | None, news: News | None
+    ) -> Grant:
+        """Return what a new owner of a thread gets. ``news``: see ``Reader.stored``."""
+        stored = await self.reader.stored(connection, key, state, known, news)
         return Grant(state.epoch, stored, await self.of(connection, state, key.thread))
 
     async def amend(self, connection: Connection, key: ThreadKey, message_id: int, body: bytes | None) -> bool:

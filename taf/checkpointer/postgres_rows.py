@@ -127,6 +127,16 @@ _READ = "id tenant thread born head floor status run_id revision epoch mark mess
 STATE = ", ".join(f"t.{name}" for name in _READ.split())
 """What is read of a thread's row."""
 
+_NEWS = (
+    "SELECT part, sequence, items_from, NULL::bytea AS kind, NULL::bytea AS run_id, NULL::float8 AS at, body,"
+    " NULL::bytea AS items, NULL::bigint AS step FROM {{snapshots}} AS s WHERE thread = {thread} AND {after} IS NULL"
+    " AND (NOT is_base OR NOT EXISTS (SELECT FROM {{snapshots}} AS o WHERE o.thread = s.thread AND NOT o.is_base))"
+    " UNION ALL SELECT NULL, sequence, NULL, kind, run_id, at, body, items, step FROM {{journal}} WHERE"
+    " thread = {thread} AND sequence > coalesce({after},"
+    " (SELECT max(s.sequence) FROM {{snapshots}} AS s WHERE s.thread = {thread}), 0) ORDER BY part, sequence"
+)
+"""What a reader does not know of a thread: the records behind ``after``, or the newest snapshot and those behind it."""
+
 RECORD = "(thread, sequence, kind, run_id, at, body, items, step)"
 """The columns of a journal's row, in the order in which they are given."""
 
@@ -148,8 +158,15 @@ class Statements:
             f"SELECT {STATE}, {owned_unless('$3', '$4')} AS is_owned FROM {{threads}} AS t"
             " WHERE tenant = $1 AND thread = $2"
         )
-        self.snapshot = self.of(
-            "SELECT sequence, items_from, body FROM {snapshots} WHERE thread = $1 AND is_base = $2 ORDER BY part"
+        self.base = self.of(
+            "SELECT sequence, items_from, body FROM {snapshots} WHERE thread = $1 AND is_base ORDER BY part"
+        )
+        self.news = self.of(_NEWS.format(thread="$1", after="$2::bigint"))
+        # OFFSET 0 keeps the planner from joining with all of a table, however few threads it expects.
+        each = _NEWS.format(thread="w.thread", after="w.after")
+        self.news_of_many = self.of(
+            "SELECT w.thread, n.* FROM unnest($1::bigint[], $2::bigint[]) AS w (thread, after),"
+            f" LATERAL ({each} OFFSET 0) AS n"
         )
         self.items = self.of(
             "SELECT sequence, items FROM {journal} WHERE thread = $1 AND sequence BETWEEN $2 AND $3"

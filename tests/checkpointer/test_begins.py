@@ -48,7 +48,7 @@ async def test_a_new_thread_begins_and_goes_on(store: Store) -> None:
     assert (stored.head, stored.status, stored.run_id, stored.is_owned) == (1, "running", "new", True)
     assert (stored.born, stored.tail[0]) == (grant.stored.born, make_record(1, run_id="new"))
     assert [row.graph for row in await store.threads()] == ["g"]
-    owner = Owner(store, KEY, grant.epoch, grant.stored)
+    owner = Owner(store, KEY, grant)
     await owner.step(run_id="new")
     await owner.release()
     assert await sequences(store) == [1, 2]
@@ -70,7 +70,7 @@ async def test_one_that_went_on_meanwhile_is_granted_with_what_is_new(store: Sto
     assert not grant.has_begun
     assert [record.sequence for record in grant.stored.tail] == [3]
     assert await sequences(store) == [1, 2, 3]
-    await Owner(store, KEY, grant.epoch, grant.stored).step()
+    await Owner(store, KEY, grant).step()
 
 
 async def test_one_that_is_not_new_after_all_is_granted_as_it_is(store: Store) -> None:
@@ -87,7 +87,7 @@ async def test_one_that_was_removed_and_made_anew_does_not_begin(store: Store) -
     assert await store.delete(KEY)
     gone = await begin(store, known=known)
     assert (gone.has_begun, gone.stored.head) == (False, 0)
-    await Owner(store, KEY, gone.epoch, gone.stored).release()
+    await Owner(store, KEY, gone).release()
     await fill(store, 2)
     grant = await begin(store, known=known)
     assert (grant.has_begun, grant.stored.is_known, await sequences(store)) == (False, False, [1, 2])
@@ -122,7 +122,7 @@ async def test_whoever_watches_is_told(store: Store) -> None:
 
 async def test_a_claim_that_was_cut_does_not_pass_for_another_runs_beginning(store: Store) -> None:
     grant = await begin(store)
-    await Owner(store, KEY, grant.epoch, grant.stored).release(run_id="new")
+    await Owner(store, KEY, grant).release(run_id="new")
     again = await begin(store)  # the same record by somebody who supposes that nothing is there
     assert not again.has_begun
     assert await sequences(store) == [1]

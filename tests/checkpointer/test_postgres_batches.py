@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+import asyncpg
 import pytest
 
 from taf.checkpointer import PgCheckpointer
 from taf.checkpointer.base import Signal, ThreadKey
-from taf.errors import StaleOwnerError, ThreadBusyError
+from taf.errors import StaleOwnerError, StoreCorruptError, ThreadBusyError
 from taf.testing.store.owner import RUN, Owner, load, make_interrupt, make_record
 from tests.pg.proxy import Action, Proxy
 
 KEYS = [ThreadKey("", f"thread {number}") for number in range(40)]
 COMMIT, TOGETHER, CLAIMS = "WITH fence", "FROM unnest", "SELECT g.tenant"
+READ = "UNION ALL"
 
 
 @pytest.fixture
@@ -124,3 +126,99 @@ async def test_claims_of_one_thread_at_once_have_one_winner(store: PgCheckpointe
     assert len(won) == len(KEYS)
     assert all(isinstance(result, Owner | ThreadBusyError) for result in results)
     assert all(owner.stored.head == 1 for owner in won)
+
+
+# -- questions and answers -------------------------------------------------------------------------
+
+
+async def statuses(store: PgCheckpointer) -> list[list[str]]:
+    """Read which interrupts each thread has, newest first."""
+    found = [await store.interrupts(key) for key in KEYS]
+    return [[f"{row.id} {row.status}" for row in rows] for rows in found]
+
+
+async def test_questions_and_answers_go_together(pg_proxy: Proxy, store: PgCheckpointer) -> None:
+    owners = await owners_of(store)
+    before = made(pg_proxy, COMMIT)
+    asked = [[make_interrupt(f"{number} a"), make_interrupt(f"{number} b")] for number in range(len(KEYS))]
+    await asyncio.gather(*[owner.step(interrupts=rows) for owner, rows in zip(owners, asked, strict=True)])
+    assert await statuses(store) == [[f"{number} b open", f"{number} a open"] for number in range(len(KEYS))]
+
+    rejected, reopened = "rejected", "open"
+    await asyncio.gather(
+        *[
+            owner.step(
+                interrupts=[
+                    make_interrupt(f"{number} a", "answered", changed=6.0, node="b", body=b"yes"),
+                    make_interrupt(f"{number} b", rejected),
+                    make_interrupt(f"{number} b", reopened),  # of two changes of one the last counts
+                ]
+            )
+            for number, owner in enumerate(owners)
+        ]
+    )
+    assert made(pg_proxy, COMMIT) - before < len(KEYS) / 2
+    assert await statuses(store) == [[f"{number} b open", f"{number} a answered"] for number in range(len(KEYS))]
+    row = (await store.interrupts(KEYS[5]))[1]
+    assert row == make_interrupt("5 a", "answered", changed=6.0, node="b", body=b"yes")
+
+
+@pytest.mark.parametrize("action", ["cut request", "cut answer"])
+async def test_questions_that_are_cut_together_are_each_asked_once(
+    pg_proxy: Proxy, store: PgCheckpointer, action: Action
+) -> None:
+    owners = await owners_of(store)
+    fault = pg_proxy.fault(action, TOGETHER)
+    await asyncio.gather(
+        *[owner.step(interrupts=[make_interrupt(f"i{number}")]) for number, owner in enumerate(owners)]
+    )
+    assert fault.hits == 1
+    assert await heads(store) == [[1]] * len(KEYS)
+    assert await statuses(store) == [[f"i{number} open"] for number in range(len(KEYS))]
+
+
+async def test_one_that_lost_its_thread_asks_nothing(pg_dsn: str, store: PgCheckpointer) -> None:
+    owners = await owners_of(store)
+    owners[3].head = 7  # as far as another has written meanwhile
+    results = await asyncio.gather(
+        *[owner.step(interrupts=[make_interrupt(f"i{number}")]) for number, owner in enumerate(owners)],
+        return_exceptions=True,
+    )
+    assert [number for number, one in enumerate(results) if isinstance(one, StaleOwnerError)] == [3]
+    assert await statuses(store) == [[] if number == 3 else [f"i{number} open"] for number in range(len(KEYS))]
+
+
+async def test_two_threads_that_give_a_question_one_name_hold_up_nobody(store: PgCheckpointer) -> None:
+    owners = await owners_of(store)
+    names = ["the same" if number in (4, 5) else f"i{number}" for number in range(len(KEYS))]
+    await asyncio.gather(
+        *[owner.step(interrupts=[make_interrupt(name)]) for owner, name in zip(owners, names, strict=True)]
+    )
+    assert await heads(store) == [[1]] * len(KEYS)
+    assert len(await store.interrupts()) == len(KEYS) - 1
+
+
+# -- what many hold --------------------------------------------------------------------------------
+
+
+async def test_what_many_hold_is_read_by_few_statements(pg_proxy: Proxy, store: PgCheckpointer) -> None:
+    await asyncio.gather(*[owner.step(is_release=True) for owner in await owners_of(store)])
+    before = made(pg_proxy, READ)
+    owners = await owners_of(store)
+    assert [[record.sequence for record in owner.stored.tail] for owner in owners] == [[1]] * len(KEYS)
+    assert made(pg_proxy, READ) - before < len(KEYS) / 2
+
+
+async def test_one_that_cannot_be_read_does_not_keep_the_others_from_theirs(pg_dsn: str, store: PgCheckpointer) -> None:
+    await asyncio.gather(*[owner.step(is_release=True) for owner in await owners_of(store)])
+    database = await asyncpg.connect(pg_dsn)
+    await database.execute(
+        "UPDATE taf.journal SET kind = $1 WHERE thread = (SELECT id FROM taf.threads WHERE thread = 'thread 3')",
+        b"\xff",
+    )
+    results = await asyncio.gather(*[Owner.of(store, key) for key in KEYS], return_exceptions=True)
+    assert [number for number, one in enumerate(results) if isinstance(one, StoreCorruptError)] == [3]
+    assert sum(isinstance(one, Owner) for one in results) == len(KEYS) - 1
+    await database.execute("UPDATE taf.journal SET kind = 'step'")
+    await database.close()
+    assert (await Owner.of(store, KEYS[3])).head == 1  # nobody was left holding it

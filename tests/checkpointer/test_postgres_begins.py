@@ -44,7 +44,7 @@ async def test_many_begin_with_few_statements_and_each_as_it_is(pg_proxy: Proxy,
     assert [await sequences(store, key) for key in KEYS] == [[] if n % 4 == 1 else [1] for n in range(len(KEYS))]
     for key, grant in zip(KEYS, grants, strict=True):
         assert grant is not None
-        await Owner(store, key, grant.epoch, grant.stored).step()
+        await Owner(store, key, grant).step()
 
 
 @pytest.mark.parametrize("action", ["cut request", "cut answer"])
@@ -52,7 +52,7 @@ async def test_one_that_is_cut_begins_once(pg_proxy: Proxy, store: PgCheckpointe
     fault = pg_proxy.fault(action, BEGIN)
     grant = await begin(store)
     assert (fault.hits, grant.has_begun, grant.stored.head) == (1, True, 1)
-    await Owner(store, KEY, grant.epoch, grant.stored).step()
+    await Owner(store, KEY, grant).step()
     assert await sequences(store) == [1, 2]
 
 
@@ -65,5 +65,5 @@ async def test_many_that_are_cut_together_begin_once_each(
     assert fault.hits == 1
     assert all(grant.has_begun for grant in grants)
     assert len({grant.epoch for grant in grants}) == len(KEYS)
-    await asyncio.gather(*[Owner(store, key, g.epoch, g.stored).step() for key, g in zip(KEYS, grants, strict=True)])
+    await asyncio.gather(*[Owner(store, key, g).step() for key, g in zip(KEYS, grants, strict=True)])
     assert [await sequences(store, key) for key in KEYS] == [[1, 2]] * len(KEYS)

@@ -690,4 +690,4 @@ async def test_a_release_holds_though_a_claim_of_the_same_thread_shares_its_tran
             if isinstance(heir, ThreadBusyError):
                 heir = await store.acquire(KEY, lease_seconds=15)
             assert isinstance(heir, Grant)
-            owner = Owner(store, KEY, heir.epoch, heir.stored)
+            owner = Owner(store, KEY, heir)

@@ -3,11 +3,45 @@
 from __future__ import annotations
 
 import asyncio
+from enum import IntEnum
 
-from taf.checkpointer.base import BaseCheckpointer, ThreadKey
+from taf.checkpointer.base import BaseCheckpointer, Cut, Known, Posted, Snapshot, ThreadKey
 from taf.errors import StaleOwnerError, ThreadBusyError
 from taf.testing.store.base import StoreTests
 from taf.testing.store.owner import KEY, Owner, fill, load, loops, make_record
+
+
+class Form(IntEnum):
+    """What somebody left behind in a thread."""
+
+    RECORDS = 0
+    SNAPSHOT = 1
+    GROWING = 2
+    BASE = 3
+    BASE_AND_SNAPSHOT = 4
+    MAIL = 5
+
+
+async def _left(store: BaseCheckpointer, key: ThreadKey, form: Form, *, is_known: bool) -> Known | None:
+    """Leave a thread behind, and return what a reader knows who saw the beginning of it, if one did."""
+    owner = await Owner.of(store, key)
+    snapshot = {
+        Form.SNAPSHOT: Snapshot(3, None, (b"whole", b"")),
+        Form.GROWING: Snapshot(3, 2, (b"head",)),
+        Form.BASE_AND_SNAPSHOT: Snapshot(3, None, (b"newest",)),
+    }.get(form)
+    for number in range(1, 6):
+        items = b"item %d" % number if number % 2 == 0 else None
+        await owner.append(make_record(number, items=items), snapshot=snapshot if number == 3 else None)
+    if form is Form.MAIL:
+        await store.post(key, Posted("enqueue", "later", 7.0, b"hello"))
+    await owner.release()
+    stored = await load(store, key)
+    if form in (Form.BASE, Form.BASE_AND_SNAPSHOT):
+        newest = Snapshot(4, None, (b"newest",)) if form is Form.BASE_AND_SNAPSHOT else None
+        assert await store.prune(Cut(key, stored.born, 5, Snapshot(3, None, (b"base", b"of two parts")), newest))
+        stored = await load(store, key)
+    return Known(stored.born, 4, stored.floor) if is_known else None
 
 
 class CrowdTests(StoreTests):
@@ -69,6 +103,24 @@ class CrowdTests(StoreTests):
 
         with loops(4) as running:
             assert await running.run(*[lambda number=number: work(number) for number in range(20)]) == [20] * 20
+
+    async def test_what_many_hold_is_as_each_alone_would_have_it(self, store: BaseCheckpointer) -> None:
+        known: dict[ThreadKey, Known | None] = {}
+        for number in range(24):
+            key = ThreadKey("", f"thread {number}")
+            known[key] = await _left(store, key, Form(number % 6), is_known=number < 12)
+
+        alone = [await Owner.of(store, key, known=one) for key, one in known.items()]
+        for owner in alone:
+            await owner.append(is_release=True, status="completed")
+        at_once = await asyncio.gather(*[Owner.of(store, key, known=one) for key, one in known.items()])
+
+        for one, other in zip(alone, at_once, strict=True):
+            assert other.stored == one.stored
+            assert other.grant.mail == one.grant.mail
+        assert any(owner.stored.snapshot is not None and owner.stored.items for owner in at_once)
+        assert any(owner.stored.floor for owner in at_once)
+        assert any(owner.grant.mail.messages for owner in at_once)
 
     async def test_sync_callers_each_in_a_loop_of_its_own(self, store: BaseCheckpointer) -> None:
         async def go_on() -> int:

@@ -8,7 +8,17 @@ from collections.abc import Awaitable, Callable, Generator, Sequence
 from contextlib import contextmanager
 from typing import Any, Self
 
-from taf.checkpointer.base import BaseCheckpointer, Commit, InterruptRow, Known, Record, Signal, Stored, ThreadKey
+from taf.checkpointer.base import (
+    BaseCheckpointer,
+    Commit,
+    Grant,
+    InterruptRow,
+    Known,
+    Record,
+    Signal,
+    Stored,
+    ThreadKey,
+)
 from taf.errors import ThreadBusyError
 
 KEY = ThreadKey("", "thread")
@@ -42,8 +52,9 @@ async def until(condition: Callable[[], object]) -> None:
 class Owner:
     """One who has acquired a thread."""
 
-    def __init__(self, store: BaseCheckpointer, key: ThreadKey, epoch: int, stored: Stored) -> None:
-        self.store, self.key, self.epoch, self.stored, self.head = store, key, epoch, stored, stored.head
+    def __init__(self, store: BaseCheckpointer, key: ThreadKey, grant: Grant) -> None:
+        self.store, self.key, self.grant, self.epoch = store, key, grant, grant.epoch
+        self.stored, self.head = grant.stored, grant.stored.head
 
     @classmethod
     async def of(cls, store: BaseCheckpointer, key: ThreadKey = KEY, **options: Any) -> Self:
@@ -51,7 +62,7 @@ class Owner:
         given: dict[str, Any] = {"lease_seconds": LEASE, **options}
         grant = await store.acquire(key, **given)
         assert grant is not None
-        return cls(store, key, grant.epoch, grant.stored)
+        return cls(store, key, grant)
 
     def commit(self, records: Sequence[Record] = (), **facts: Any) -> Commit:
         """Return a commit that fits where the owner stands."""
