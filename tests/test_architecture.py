@@ -65,6 +65,7 @@ GRAPH_ORDER = [
     "ending",
     "turn",
     "active",
+    "flights",
     "submission",
     "recovery",
     "stop",

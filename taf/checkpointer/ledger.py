@@ -224,7 +224,10 @@ class Ledger:
         snapshot = self._snapshot() if self._tail_bytes > SNAPSHOT_FLOOR else None
         key, epoch, head, graph, taken = self.key, self._epoch, self.committed, self._graph, self._taken
         self._taken = None
-        return Commit(key, epoch, head, records, run.status, run.run_id, interrupts, snapshot, is_release, graph, taken)
+        status, run_id = run.status, run.run_id
+        row = (key, epoch, head, records, status, run_id, interrupts, snapshot, is_release, graph, taken)
+        commit: Commit = quick_tuple(Commit, row)
+        return commit
 
     def save_quickly(self) -> Sequence[Signal] | None:
         """Do what ``save`` does, without an await, for one plain step that nobody is told of.

@@ -56,11 +56,11 @@ class _Thread:
         self.base: Snapshot | None = None
         self.snapshot: Snapshot | None = None
         self.signals: tuple[Signal, ...] = ()
-        self.messages: list[Posted] = []
+        self.messages: tuple[Posted, ...] = ()
         self.amendments = 0
 
     def mail(self) -> Mail:
-        return Mail(tuple(self.messages), self.amendments) if self.messages or self.amendments else NO_MAIL
+        return Mail(self.messages, self.amendments) if self.messages or self.amendments else NO_MAIL
 
     def heard(self, run_id: str) -> Sequence[Signal]:
         """Return what is signalled to a run, or to whoever owns the thread."""
@@ -130,7 +130,7 @@ class InMemoryCheckpointer(BaseCheckpointer):
             if taken is not None:
                 if taken.amendments not in (None, thread.amendments):
                     raise StaleOwnerError(key.thread, epoch)
-                thread.messages = [message for message in thread.messages if message.id not in taken.ids]
+                thread.messages = tuple([one for one in thread.messages if one.id not in taken.ids])
             if records:
                 thread.records += [record[:] for record in records]
                 thread.head, thread.updated = records[-1].sequence, records[-1].at
@@ -273,7 +273,7 @@ class InMemoryCheckpointer(BaseCheckpointer):
                 return there
             self._last_signal += 1
             number = self._last_signal
-            thread.messages.append(message._replace(id=number))
+            thread.messages = (*thread.messages, message._replace(id=number))
             change = self._left(thread, signal)
             watchers = [*self._watchers.get(key, ()), *(self._signal_watchers.get(key, ()) if signal else ())]
         self._tell(watchers, change)
@@ -289,11 +289,14 @@ class InMemoryCheckpointer(BaseCheckpointer):
         """See ``BaseCheckpointer.amend``."""
         with self._lock:
             thread = self._threads.get(key)
-            found = [] if thread is None else [n for n, one in enumerate(thread.messages) if one.id == message_id]
-            if thread is None or not found:
+            waiting = {} if thread is None else {one.id: one for one in thread.messages}
+            if thread is None or message_id not in waiting:
                 return False
-            old = thread.messages[found[0]]
-            thread.messages[found[0] : found[0] + 1] = [] if body is None else [old._replace(body=body)]
+            if body is None:
+                del waiting[message_id]
+            else:
+                waiting[message_id] = waiting[message_id]._replace(body=body)
+            thread.messages = tuple(waiting.values())
             thread.amendments += 1
             if not (thread.messages or thread.head or thread.is_owned):
                 del self._threads[key]

@@ -17,6 +17,8 @@ T = TypeVar("T")
 Work = Callable[[Connection, int], Awaitable[T]]
 """Takes a connection, and how many attempts were begun before: whether one of them was made is for it to find out."""
 
+_QUIETLY = suppress(Exception)
+
 MOST = 200
 """How many pieces of work one statement takes."""
 
@@ -61,7 +63,7 @@ class Piece(Outcome[T]):
     def succeeded(self, result: T) -> None:
         """Note the result. It is not told yet."""
         self.result = result
-        with suppress(Exception):  # what it raises must not make a commit look like a failure
+        with _QUIETLY:  # what it raises must not make a commit look like a failure
             self.follow(result)
 
     def failed(self, error: Exception) -> None:

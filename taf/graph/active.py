@@ -8,7 +8,7 @@ import contextlib
 import threading
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from taf.events import Event
 from taf.graph.config import RunConfig
@@ -28,6 +28,18 @@ _waiting = threading.Lock()
 """Held for the moment in which somebody begins to wait for a run, or a run tells those who do."""
 
 
+class Board(Protocol):
+    """Where it is known which runs are under way."""
+
+    def begin(self, active: ActiveRun) -> None:
+        """Make a run the one that is stopped and waited for on its thread."""
+        ...
+
+    def land(self, active: ActiveRun) -> None:
+        """Forget a run that is over."""
+        ...
+
+
 class ActiveRun:
     """One run in a task of its own."""
 
@@ -37,14 +49,13 @@ class ActiveRun:
         config: RunConfig,
         call: Call,
         *,
+        board: Board,
         reader: Reader | None = None,
         create: bool = True,
-        on_landed: Callable[[ActiveRun], None] | None = None,
         turn: Turn | OnBehalf | None = None,
-        on_begun: Callable[[ActiveRun], None] | None = None,
     ) -> None:
-        self.config, self.turn, self._on_begun, self._reader = config, turn, on_begun, reader
-        self._runtime, self._on_landed = runtime, on_landed
+        self.config, self.turn, self._reader = config, turn, reader
+        self._runtime, self._board = runtime, board
         self.engine = self._engine()
         self.loop = self.engine.loop
         self.outcome: asyncio.Future[Run | None] = self.loop.create_future()
@@ -75,8 +86,7 @@ class ActiveRun:
 
     def land(self, run: Run | None, error: BaseException | None) -> None:
         """See ``Landing``."""
-        if self._on_landed is not None:
-            self._on_landed(self)  # before anybody who waits for the run goes on
+        self._board.land(self)  # before anybody who waits for the run goes on
         if not self.outcome.done():
             if error is None:
                 self.outcome.set_result(run)
@@ -101,8 +111,7 @@ class ActiveRun:
     def new_engine(self) -> Engine:
         """Return an engine for one attempt: the thread is taken."""
         self.engine = self._engine()
-        if self._on_begun is not None:
-            self._on_begun(self)
+        self._board.begin(self)
         return self.engine
 
     def tell(self, events: Sequence[Event], run: Run) -> None:
@@ -186,8 +195,7 @@ class ActiveRun:
     def give_up(self) -> None:
         """Free the thread of a run that is lost."""
         self.engine.give_up()
-        if self._on_landed is not None:
-            self._on_landed(self)
+        self._board.land(self)
         self._tell_waiters()
 
     def leave(self) -> None:
@@ -223,21 +231,6 @@ class ActiveRun:
 
 PATIENCE_SECONDS = 10.0
 """How long to wait for a loop that does not answer."""
-
-
-async def end_all(runs: Sequence[ActiveRun], reason: str) -> None:
-    """Stop runs, wherever they are, and wait until they are over."""
-    for active in runs:
-        active.request_stop(reason)
-    for active in runs:
-        try:
-            async with asyncio.timeout(PATIENCE_SECONDS):
-                if not active.is_lost:
-                    await active.landing()
-        except TimeoutError:  # its loop is stuck, or nobody runs it any more
-            active.give_up()
-        if active.is_lost:
-            active.give_up()
 
 
 def _as_seen(error: BaseException) -> BaseException:

@@ -11,16 +11,17 @@ from taf.checkpointer.base import BaseCheckpointer, ThreadRow
 from taf.errors import AppClosedError, ConfigError, UnknownThreadError
 from taf.events import Event
 from taf.graph import history, queue, updating
-from taf.graph.active import ActiveRun, end_all
+from taf.graph.active import ActiveRun
 from taf.graph.config import RunConfig, read_config, read_thread
 from taf.graph.ending import ended
+from taf.graph.flights import Flights
 from taf.graph.intake import NO_ANSWER, Answer, Call, Invoke, WhilePaused
 from taf.graph.listing import read_listing
 from taf.graph.multitask import MultitaskStrategy, Queued
 from taf.graph.result import Receipt, RunResult, StateSnapshot, snapshot_of, waiting_nodes
 from taf.graph.runtime import AS_COMPILED, CallOptions, Runtime
 from taf.graph.serving import Reader
-from taf.graph.stop import StopStatus, stop, tell
+from taf.graph.stop import StopStatus, stop
 from taf.graph.stream import StreamMode, Tap
 from taf.graph.subgraph import delete_inner
 from taf.graph.submission import Submission
@@ -43,9 +44,8 @@ class AsyncGraph:
     def __init__(self, runtime: Runtime, *, owns_checkpointer: bool) -> None:
         self.runtime = runtime
         self._owns_checkpointer = owns_checkpointer
-        self._active: dict[str, ActiveRun] = {}
+        self._flights = Flights()
         self._variants: dict[CallOptions, Runtime] = {}
-        self._flying: set[ActiveRun] = set()
         self._is_closed = False
 
     @property
@@ -135,8 +135,7 @@ class AsyncGraph:
         stands. Raise ``UnknownThreadError``.
         """
         thread_id = self._thread(config)
-        own = [one for one in self._flying if one.config.thread_id == thread_id]
-        for active in own:
+        for active in self._flights.on(thread_id):
             if active.is_lost:
                 active.give_up()
             elif run_id in (None, active.config.run_id) and not (run_id is None and active.is_waiting):
@@ -154,7 +153,7 @@ class AsyncGraph:
         The answer says how the thread stands then, whatever that is: no status of a thread is an error here.
         """
         thread_id = self._thread(config)
-        return await stop(self.runtime, tell(self._active, self._flying, thread_id, reason), thread_id, reason)
+        return await stop(self.runtime, self._flights.stop(thread_id, reason), thread_id, reason)
 
     def launch(
         self,
@@ -170,8 +169,8 @@ class AsyncGraph:
         self._require_open()
         runtime = self._runtime_with(options)
         if not isinstance(call, Invoke) or runtime.options.multitask_strategy == "reject":
-            active = ActiveRun(runtime, config, call, reader=reader, create=create, on_landed=self._forget)
-            self._register(active)
+            active = ActiveRun(runtime, config, call, board=self._flights, reader=reader, create=create)
+            self._flights.begin(active)
             return active
         return self._launch(runtime, config, Turn(self, runtime, call.input, config, on_receipt), reader)
 
@@ -181,10 +180,8 @@ class AsyncGraph:
         return self._launch(self.runtime, config, turn, None)
 
     def _launch(self, runtime: Runtime, config: RunConfig, turn: Turn | OnBehalf, reader: Reader | None) -> ActiveRun:
-        active = ActiveRun(
-            runtime, config, Invoke(None), reader=reader, turn=turn, on_landed=self._forget, on_begun=self._register
-        )
-        self._flying.add(active)
+        active = ActiveRun(runtime, config, Invoke(None), board=self._flights, reader=reader, turn=turn)
+        self._flights.add(active)
         return active
 
     def _runtime_with(self, options: CallOptions) -> Runtime:
@@ -194,16 +191,6 @@ class AsyncGraph:
         runtime = self._variants.get(options) or self.runtime.with_options(**changes)
         self._variants[options] = runtime  # kept, as subgraphs keep what belongs to it
         return runtime
-
-    def _register(self, active: ActiveRun) -> None:
-        """Make a run the one that is stopped and waited for on its thread."""
-        self._flying.add(active)
-        known = self._active.setdefault(active.config.thread_id, active)
-        if known is not active:  # the thread is busy and this run is about to say so, unless that one is through
-            if known.is_lost:
-                known.give_up()
-            if active.turn is not None or known.engine.is_at_rest:
-                self._active[active.config.thread_id] = active
 
     def _named(self, config: Config) -> RunConfig:
         self._require_open()
@@ -216,11 +203,6 @@ class AsyncGraph:
     def _require_open(self) -> None:
         if self._is_closed:
             raise AppClosedError
-
-    def _forget(self, active: ActiveRun) -> None:
-        self._flying.discard(active)
-        if self._active.get(active.config.thread_id) is active:
-            del self._active[active.config.thread_id]
 
     def _result(self, run: Run | None, thread_id: str) -> RunResult:
         if run is None:
@@ -364,8 +346,7 @@ class AsyncGraph:
 
     def give_up_lost(self) -> None:
         """Free the threads of runs whose event loops were closed: they will never go on."""
-        for lost in [active for active in list(self._flying) if active.is_lost]:
-            lost.give_up()
+        self._flights.give_up_lost()
 
     # -- drawing -----------------------------------------------------------------------------------
 
@@ -388,7 +369,7 @@ class AsyncGraph:
         if self._is_closed:
             return
         self._is_closed = True
-        await end_all(list(self._flying), "the app was closed")
+        await self._flights.end("the app was closed")
         await self.runtime.bus.aclose()
         if self._owns_checkpointer:
             await self.checkpointer.aclose()

@@ -28,7 +28,7 @@ from taf.graph.multitask import MultitaskStrategy, Queued
 from taf.graph.node import Call, Embeddable
 from taf.graph.result import Receipt, RunResult, StateSnapshot
 from taf.graph.runtime import CallOptions, Runtime
-from taf.graph.stop import StopStatus, stop, tell
+from taf.graph.stop import StopStatus, stop
 from taf.graph.stream import DONE, StreamMode, Tap
 from taf.graph.subgraph import SubgraphCall
 from taf.state.interrupts import InterruptRecord
@@ -172,7 +172,7 @@ class CompiledGraph(AsyncGraph, Embeddable):
     def stop(self, config: Config, reason: str = "stopped") -> StopStatus:
         """Stop the thread's run, wherever it is; see ``astop``."""
         thread_id = self._thread(config)
-        told = tell(self._active, self._flying, thread_id, reason)  # from here: what follows only waits for it
+        told = self._flights.stop(thread_id, reason)  # from here: what follows only waits for it
         return self._call("stop", stop(self.runtime, told, thread_id, reason))
 
     # -- the queue ---------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 from typing import TypedDict
 
 from taf.checkpointer.base import Signal
@@ -39,26 +39,6 @@ class StopStatus(TypedDict):
     reason: str
     unwinding: list[str]
     queued: int
-
-
-def tell(
-    active: Mapping[str, ActiveRun], flying: Collection[ActiveRun], thread_id: str, reason: str
-) -> ActiveRun | None:
-    """Tell the run of a thread to stop, at once and from any OS thread. Return it if it was under way here.
-
-    ``active`` are the runs that have their threads, ``flying`` all. If none has this one, those that are taking it just
-    now will be stopped before they run anything; a message that has to wait all the same waits on.
-    """
-    run = active.get(thread_id)
-    if run is not None and run.is_lost:
-        run.give_up()
-    elif run is not None and not run.engine.is_at_rest:
-        run.request_stop(reason)
-        return run
-    taking = [one for one in tuple(flying) if one.config.thread_id == thread_id and one.is_taking]
-    for one in taking:
-        one.forestall(reason)
-    return taking[0] if taking else None
 
 
 async def stop(runtime: Runtime, told: ActiveRun | None, thread_id: str, reason: str) -> StopStatus:

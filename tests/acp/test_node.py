@@ -178,7 +178,7 @@ async def test_a_stop_cancels_the_session_of_the_agent(place: Path) -> None:
 async def until_partial(app: CompiledGraph) -> None:
     """Wait until the node that runs has emitted something."""
     async with asyncio.timeout(20):
-        while not any(active.engine.partials for active in app._active.values()):
+        while not any(active.engine.partials for active in app._flights._having.values()):
             await asyncio.sleep(0.01)
 
 

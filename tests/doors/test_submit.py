@@ -100,6 +100,6 @@ async def test_two_thousand_paused_threads_hold_no_task_and_no_place_in_the_app(
         for start in range(0, 2000, 100):
             await asyncio.gather(*(app.ainvoke({}, {"thread_id": str(n)}) for n in range(start, start + 100)))
         assert len(asyncio.all_tasks()) == 1
-        assert (app._active, app._flying) == ({}, set())
+        assert (app._flights._having, app._flights._all) == ({}, set())
         assert app.checkpointer._watchers == {}
         assert len(await app.athreads(status="interrupted_before", limit=5000)) == 2000

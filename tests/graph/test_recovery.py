@@ -48,10 +48,10 @@ class Lost:
             self.slow.entered.clear()
             await self.owner.asubmit(given, {"thread_id": name, "run_id": f"run {name}"})
             await self.slow.until_entered()
-            ledger = self.owner._active[name].engine._ledger
+            ledger = self.owner._flights._having[name].engine._ledger
             assert ledger is not None
             ledger.abandon()
-            self.owner._active.pop(name)
+            self.owner._flights._having.pop(name)
         await self.owner.checkpointer.delete(ThreadKey("", "nobody"))  # behind what frees the threads
         self.configs.clear()
 
@@ -204,7 +204,7 @@ async def test_a_subgraph_is_recovered_with_its_parent(store: BaseCheckpointer) 
     async with asyncio.timeout(HANG), lost.owner, nested() as app:
         await lost.owner.asubmit({}, {"thread_id": "a"})
         await lost.slow.until_entered()
-        engine = lost.owner._active.pop("a").engine
+        engine = lost.owner._flights._having.pop("a").engine
         for found in (engine, *engine.children):
             found._ledger.abandon()
         lost.slow.let_go.set()

@@ -303,7 +303,7 @@ async def test_a_run_that_is_looked_at_on_its_way_goes_on_as_if_it_were_not() ->
     seen: list[tuple[int, int, Any]] = []
 
     async def look(state: State) -> dict[str, Any]:
-        run = app._active["t"].engine.run
+        run = app._flights._having["t"].engine.run
         seen.append((run.sequence, run.step, run.values.get("count")))
         return {"count": state.count + 1}
 

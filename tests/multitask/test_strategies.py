@@ -493,10 +493,10 @@ async def leave_behind(slow: Slow, store: BaseCheckpointer, *texts_waiting: str 
         await sender.asubmit(None if text is None else said(text), named(f"r-{text}"))
     await sender.aclose()
     if dies:  # as a process dies that is killed
-        ledger = owner._active["t"].engine._ledger
+        ledger = owner._flights._having["t"].engine._ledger
         assert ledger is not None
         ledger.abandon()
-        owner._active.pop("t")
+        owner._flights._having.pop("t")
         await store.delete(ThreadKey("", "nobody"))  # behind what frees the thread
     else:
         slow.gate.set()

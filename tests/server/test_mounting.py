@@ -65,7 +65,7 @@ async def test_the_lifespan_goes_on_with_tasks_whose_process_died(tmp_path: Any)
     app = first.compile(dying)
     receipt = await app.asubmit({"messages": [Message.text_message("one")]}, {"thread_id": "u"})
     await first.until_at("one")
-    app._active["u"].engine.give_up()
+    app._flights._having["u"].engine.give_up()
     second.let_go.set()
     async with second.compile(store) as other, client_of(in_starlette(AgentManager(other)), "/agent") as client:
         await until(lambda: second.done == ["one"])

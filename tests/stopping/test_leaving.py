@@ -44,7 +44,7 @@ async def test_a_stopped_run_is_kept_by_no_timer(store: BaseCheckpointer) -> Non
     async with asyncio.timeout(10), chain(store, ("node", slow.in_loop), stop_grace=60) as app:
         running = asyncio.create_task(app.ainvoke({}, CONFIG))
         await slow.until_entered()
-        engine = weakref.ref(app._active["t"].engine)
+        engine = weakref.ref(app._flights._having["t"].engine)
         await app.astop(CONFIG)
         assert (await running).status is ExecutionStatus.STOPPED
         del running
