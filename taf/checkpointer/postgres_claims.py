@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
 from taf.checkpointer import postgres_rows as rows
-from taf.checkpointer.base import Change, Commit, Grant, Known, Mail, Record, Stored, ThreadKey
+from taf.checkpointer.base import NO_MAIL, Change, Commit, Grant, Known, Mail, Record, Stored, ThreadKey
 from taf.checkpointer.postgres_batches import Batches
 from taf.checkpointer.postgres_connections import Connection
 from taf.checkpointer.postgres_mail import Mailbox
@@ -214,7 +214,8 @@ class Claims:
             return await self._mailbox.granted(connection, one.key, state, one.known, news)
         head = (state.born, state.head, state.status, state.run_id)
         stored = Stored(*head, is_owned=False, is_known=True, snapshot=None, items=(), tail=(), floor=state.floor)
-        return Grant(state.epoch, stored, Mail((), state.amendments), has_begun=True)
+        mail = Mail((), state.amendments) if state.amendments else NO_MAIL
+        return Grant(state.epoch, stored, mail, has_begun=True)
 
     async def _claim(self, connection: Connection, one: _Claim) -> tuple[rows.Row, ThreadState] | None:
         """Take a thread, and leave it claimed in this process: behind a pooler it is not committed yet."""

@@ -80,7 +80,7 @@ class StraightAhead(Halting, Host):
                 return StepResult((Output(task.key, task.node, tuple(ops)),), error=error, node=task.node)
             values, step = after, step + 1
             self.partials = NONE_SHOWN
-            del context, state, result, ops, after  # not kept alive until the next node gets its own
+            del context, token, state, result, ops, after  # not kept alive until the next node gets its own
         return None
 
     async def _led_to(self, context: Context, ops: Sequence[Op], values: Values) -> tuple[Task, ...]:
