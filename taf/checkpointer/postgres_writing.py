@@ -130,16 +130,18 @@ def _left_behind(ids: int) -> str:
 
 def values_of(lease: Lease, commit: Commit) -> tuple[Form, list[Any]]:
     """Return which form of ``CommitStatements.append`` a commit takes, and its parameters behind owner and mark."""
-    records, values = _records(commit.records), [column[0] for column in _heads([lease], [commit])]
+    records, values = commit.records, [*_head(lease, commit)]
     if commit.taken is not None:
         values += [list(commit.taken.ids), commit.taken.amendments]
-    if commit.records:
-        values += [column[0] for column in records] if len(commit.records) == 1 else records
+    if len(records) == 1:
+        values += _record(records[0])
+    elif records:
+        values += _records(records)
     if commit.interrupts:
         values += _interrupts(_last_of_each(commit.interrupts))
     if commit.snapshot is not None:
         values += [commit.snapshot.sequence, commit.snapshot.items_from, list(commit.snapshot.parts)]
-    form = (min(len(commit.records), 2), bool(commit.interrupts), commit.snapshot is not None, commit.taken is not None)
+    form = (min(len(records), 2), bool(commit.interrupts), commit.snapshot is not None, commit.taken is not None)
     return form, values
 
 
@@ -158,6 +160,13 @@ def columns_of(leases: Sequence[Lease], commits: Sequence[Commit]) -> tuple[bool
     return has_interrupts, values
 
 
+def _head(lease: Lease, commit: Commit) -> tuple[Any, ...]:
+    _, epoch, expected, records, status, run_id, _, _, is_release, graph, _ = commit
+    head, at = (records[-1].sequence, records[-1].at) if records else (expected, None)
+    names = (encode_name(status), encode_name(run_id))
+    return (lease.thread, epoch, expected, head, *names, at, encode_name(graph), None if is_release else lease.seconds)
+
+
 def _heads(leases: Sequence[Lease], commits: Sequence[Commit]) -> list[list[Any]]:
     return [
         [lease.thread for lease in leases],
@@ -170,6 +179,11 @@ def _heads(leases: Sequence[Lease], commits: Sequence[Commit]) -> list[list[Any]
         [encode_name(commit.graph) for commit in commits],
         [None if commit.is_release else lease.seconds for lease, commit in zip(leases, commits, strict=True)],
     ]
+
+
+def _record(record: Record) -> tuple[Any, ...]:
+    sequence, kind, run_id, *rest = record
+    return (sequence, encode_name(kind), encode_name(run_id), *rest)
 
 
 def _records(records: Sequence[Record]) -> list[list[Any]]:
