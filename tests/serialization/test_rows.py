@@ -61,6 +61,22 @@ def test_a_number_that_could_be_written_but_not_read_is_refused(text: str) -> No
         dumps([10**4300, text], "total")
 
 
+@pytest.mark.parametrize("before", [0, 1, 2148, 2149, 2150, 2151, 4298, 4299, 4300, 10_000, 1_000_003])
+@pytest.mark.parametrize("behind", [0, 7, 5000])
+def test_such_a_number_is_found_wherever_it_is_in_a_row(before: int, behind: int) -> None:
+    around = "x" * before, "y" * behind
+    for sign in (1, -1):
+        longest = [around[0], sign * (10**4300 - 1), around[1]]
+        assert loads(dumps(longest)) == longest
+        with pytest.raises(NotStorableError, match=r"^total cannot be stored: it could not be read back"):
+            dumps([around[0], sign * 10**4300, around[1]], "total")
+
+
+def test_a_text_of_many_digits_is_no_number() -> None:
+    text = "1" * 50_000
+    assert loads(dumps([text, {text: text}])) == [text, {text: text}]
+
+
 @settings(max_examples=rounds(500))
 @given(st.binary(max_size=200))
 @example(b'"\\ud800')
