@@ -18,7 +18,7 @@ from taf.checkpointer.postgres_connections import Connection
 from taf.checkpointer.postgres_mail import Mailbox
 from taf.checkpointer.postgres_pulse import Lease, Pulse
 from taf.checkpointer.postgres_reads import News
-from taf.checkpointer.postgres_rows import Statements, ThreadState, encode_name, owned_unless
+from taf.checkpointer.postgres_rows import Statements, ThreadState, encode_name, owned_unless, said_once
 from taf.checkpointer.postgres_service import Service
 from taf.checkpointer.postgres_work import Piece
 from taf.checkpointer.watches import Place
@@ -57,10 +57,9 @@ class ClaimStatements:
             f" SELECT *, {unheld} FROM claimed"
         )
         excluded = tuple(f"excluded.{name}" for name in _HEAD)
-        kinds = ("bytea", "bytea", "float8", "text", "bigint", "bytea", "bytea", "bytea", "float8", *("bytea",) * 3)
-        given = "tenant, thread, seconds, born, head, status, run_id, graph, updated, kind, body, items, step"
+        given = rows.rows_of(5, _CLAIM, "tenant", "seconds", "status", "graph", "kind")
         self.claim_many = of(
-            f"WITH g AS (SELECT *, $4::bigint AS mark FROM unnest({rows.arrays(5, *kinds, 'bigint')}) AS g ({given})),"
+            f"WITH g AS (SELECT *, $4::bigint AS mark FROM {given} AS g),"
             f" claimed AS (INSERT INTO {{threads}} AS t ({names}, {', '.join(_HEAD)}, revision) SELECT g.tenant,"
             f" g.thread, g.born, nextval('{{epochs}}'), $1, $3, {lease('g.seconds')},"
             f" {', '.join(f'g.{name}' for name in _HEAD)}, least(g.head, 1) FROM g"
@@ -84,6 +83,14 @@ _HEAD = {
     "mark": "0",
 }
 """What a commit changes in a thread's row, with the values of a thread that has no records."""
+
+
+_CLAIM = {
+    **{"tenant": "bytea", "thread": "bytea", "seconds": "float8", "born": "text", "head": "bigint", "status": "bytea"},
+    **{"run_id": "bytea", "graph": "bytea", "updated": "float8", "kind": "bytea", "body": "bytea", "items": "bytea"},
+    "step": "bigint",
+}
+"""What is given of a claim among many, and of the commit that comes with it."""
 
 
 def _either(condition: str) -> str:
@@ -280,9 +287,9 @@ class Claims:
         batch = [chosen[name] for name in names]
         for one in batch:
             one.mark = batch[0].mark  # each in a row of its own, so one is enough
-        values = [[tenant for tenant, _ in names], [thread for _, thread in names], *_columns_of(batch)]
+        named = said_once([tenant for tenant, _ in names]), [thread for _, thread in names]
         owner = (pulse.owner, False, pulse.life_lock, batch[0].mark)
-        return await connection.fetch(self._sql.claim_many, *owner, *values)
+        return await connection.fetch(self._sql.claim_many, *owner, *named, *_columns_of(batch))
 
     async def _shown(
         self, connection: Connection, one: _Claim, found: tuple[rows.Row, ThreadState] | None, news: News
@@ -304,15 +311,15 @@ def _columns_of(batch: Sequence[_Claim]) -> list[Any]:
     firsts = [_NOTHING if one.first is None or one.first.expected else one.first for one in batch]
     records = [first.records[0] for first in firsts]
     return [
-        [one.seconds for one in batch],
+        said_once([one.seconds for one in batch]),
         [new_id() for _ in batch],
         [record.sequence for record in records],
-        [encode_name(first.status) for first in firsts],
+        [encode_name(status) for status in said_once([first.status for first in firsts])],
         [encode_name(first.run_id) for first in firsts],
-        [encode_name(first.graph) for first in firsts],
+        [encode_name(graph) for graph in said_once([first.graph for first in firsts])],
         [record.at for record in records],
-        [encode_name(record.kind) for record in records],
+        [encode_name(kind) for kind in said_once([record.kind for record in records])],
         [record.body for record in records],
-        [record.items for record in records],
+        [record.items for record in records] if any([record.items is not None for record in records]) else [],
         [record.step for record in records],
     ]

@@ -5,8 +5,8 @@ Every sibling of a data-modifying statement reads ``FROM`` the fence: one that d
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple, TypeAlias
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import asyncpg
 
@@ -15,6 +15,7 @@ from taf.errors import StoreCorruptError
 from taf.serialization import dumps, loads
 
 Row: TypeAlias = asyncpg.Record
+T = TypeVar("T")
 
 
 def encode_name(name: str) -> bytes:
@@ -281,3 +282,23 @@ class Statements:
 def arrays(first: int, *kinds: str) -> str:
     """Return parameters from the number ``first`` on, as arrays of these kinds."""
     return ", ".join(f"${first + n}::{kind}[]" for n, kind in enumerate(kinds))
+
+
+def rows_of(first: int, columns: Mapping[str, str], *once: str) -> str:
+    """Return rows of these names and kinds, whose columns are parameters from the number ``first`` on: see ``arrays``.
+
+    Those of ``once`` may come as ``said_once`` returns them.
+    """
+    chosen = [
+        f"coalesce({name}, (${number}::{kind}[])[1]) AS {name}" if name in once else name
+        for number, (name, kind) in enumerate(columns.items(), first)
+    ]
+    return f"(SELECT {', '.join(chosen)} FROM unnest({arrays(first, *columns.values())}) AS u ({', '.join(columns)}))"
+
+
+def said_once(values: list[T]) -> list[T]:
+    """Return a column, or the one value that all of it is: the driver takes long to look at each element of an array.
+
+    The column must not hold None.
+    """
+    return values[:1] if values and values.count(values[0]) == len(values) else values

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 from taf.checkpointer.base import Commit, InterruptRow, Record
 from taf.checkpointer.postgres_pulse import Lease
-from taf.checkpointer.postgres_rows import RECORD, arrays, encode_name
+from taf.checkpointer.postgres_rows import RECORD, arrays, encode_name, rows_of, said_once
 
 Form: TypeAlias = tuple[int, bool, bool, bool]
 """What a commit has: records (0, 1, or 2 for many), interrupts, a snapshot, and messages that it takes."""
@@ -20,20 +20,22 @@ _HEAD = {
     **{"id": "bigint", "epoch": "bigint", "expected": "bigint", "head": "bigint", "status": "bytea"},
     **{"run_id": "bytea", "updated": "float8", "graph": "bytea", "seconds": "float8"},
 }
-"""What is given of a thread. Seconds of a lease that are NULL release it."""
+"""What is given of a thread. A lease of less than no seconds releases it."""
 
-_RECORD = ("bigint", "bytea", "bytea", "float8", "bytea", "bytea", "bigint")
+_RECORD = {
+    **{"sequence": "bigint", "kind": "bytea", "run_id": "bytea", "at": "float8", "body": "bytea"},
+    **{"items": "bytea", "step": "bigint"},
+}
 _INTERRUPT = {"id": "bytea", "status": "bytea", "node": "bytea", "changed": "float8", "body": "bytea"}
 
 _MOVED = (
     "head = {head}, status = {status}, run_id = {run_id}, updated = coalesce({updated}, t.updated),"
     " graph = coalesce(nullif({graph}, ''::bytea), t.graph), mark = $2, revision = t.revision + 1,"
-    " owner = CASE WHEN {seconds} IS NULL THEN NULL ELSE t.owner END,"
-    " life_lock = CASE WHEN {seconds} IS NULL THEN NULL ELSE t.life_lock END,"
-    " lease_until = clock_timestamp() + {seconds} * interval '1 second'"
+    " owner = CASE WHEN {seconds} >= 0 THEN t.owner END, life_lock = CASE WHEN {seconds} >= 0 THEN t.life_lock END,"
+    " lease_until = CASE WHEN {seconds} >= 0 THEN clock_timestamp() + {seconds} * interval '1 second' END"
 )
 _IS_OWNERS = "t.id = {id} AND t.epoch = {epoch} AND t.head = {expected} AND t.owner = $1"
-_FENCED = "RETURNING t.id, t.revision, nullif(t.signals, '{{}}') AS signals)"
+_FENCED = "RETURNING t.id, t.run_id, t.revision, nullif(t.signals, '{{}}') AS signals)"
 
 
 class CommitStatements:
@@ -65,7 +67,7 @@ class CommitStatements:
             values = ", ".join(f"${first + n}" for n in range(len(_RECORD)))
             parts.append(f"journal AS (INSERT INTO {{journal}} {RECORD} SELECT id, {values} FROM fence)")
         elif records:
-            rows = f"unnest({arrays(first, *_RECORD)}) AS r"
+            rows = f"unnest({arrays(first, *_RECORD.values())}) AS r"
             parts.append(f"journal AS (INSERT INTO {{journal}} {RECORD} SELECT fence.id, r.* FROM fence, {rows})")
         first += len(_RECORD) if records else 0
         if has_interrupts:
@@ -86,18 +88,19 @@ class CommitStatements:
         """Return the statement of many threads' commits, which have records or interrupts and nothing else."""
         given = {name: f"g.{name}" for name in _HEAD}
         first = 3 + len(_HEAD)
-        rows = f"unnest({arrays(first, 'bigint', *_RECORD)}) AS r (thread) JOIN fence ON fence.id = r.thread"
-        parts = [f"journal AS (INSERT INTO {{journal}} {RECORD} SELECT r.* FROM {rows})"]
+        rows = f"{rows_of(first, {'thread': 'bigint', **_RECORD}, 'kind')} AS r JOIN fence ON fence.id = r.thread"
+        chosen = ", ".join("coalesce(r.run_id, fence.run_id)" if name == "run_id" else f"r.{name}" for name in _RECORD)
+        parts = [f"journal AS (INSERT INTO {{journal}} {RECORD} SELECT r.thread, {chosen} FROM {rows})"]
         if has_interrupts:
             rows = f"unnest({arrays(first + 1 + len(_RECORD), 'bigint', *_INTERRUPT.values())})"
             named = f"r (thread, {', '.join(_INTERRUPT)}, n)"
             parts.append(_asked(f"{rows} WITH ORDINALITY AS {named} JOIN fence ON fence.id = r.thread"))
-        heads = f"unnest({arrays(3, *_HEAD.values())}) AS g ({', '.join(_HEAD)})"
+        heads = f"{rows_of(3, _HEAD, 'status', 'graph', 'seconds')} AS g"
         return self._statement(f"SET {_MOVED.format(**given)} FROM {heads} WHERE {_IS_OWNERS.format(**given)}", parts)
 
     def _statement(self, moved: str, parts: Sequence[str]) -> str:
         fence = f"WITH fence AS (UPDATE {{threads}} AS t {moved} {_FENCED}"
-        return self._of(f"{', '.join([fence, *parts])} SELECT * FROM fence")
+        return self._of(f"{', '.join([fence, *parts])} SELECT id, revision, signals FROM fence")
 
 
 def _asked(rows: str) -> str:
@@ -136,7 +139,7 @@ def values_of(lease: Lease, commit: Commit) -> tuple[Form, list[Any]]:
     if len(records) == 1:
         values += _record(records[0])
     elif records:
-        values += _records(records)
+        values += map(list, zip(*map(_record, records), strict=True))
     if commit.interrupts:
         values += _interrupts(_last_of_each(commit.interrupts))
     if commit.snapshot is not None:
@@ -151,7 +154,24 @@ def columns_of(leases: Sequence[Lease], commits: Sequence[Commit]) -> tuple[bool
     No row is put together in between: short lives by the thousand are what the garbage collector counts.
     """
     threads = [lease.thread for lease, commit in zip(leases, commits, strict=True) for _ in commit.records]
-    values = [*_heads(leases, commits), threads, *_records([r for commit in commits for r in commit.records])]
+    records = [record for commit in commits for record in commit.records]
+    has_others = any([record.run_id != commit.run_id for commit in commits for record in commit.records])
+    values = [
+        *([lease.thread for lease in leases], [commit.epoch for commit in commits]),
+        [commit.expected for commit in commits],
+        [commit.records[-1].sequence if commit.records else commit.expected for commit in commits],
+        [encode_name(status) for status in said_once([commit.status for commit in commits])],
+        [encode_name(commit.run_id) for commit in commits],
+        [commit.records[-1].at if commit.records else None for commit in commits],
+        [encode_name(graph) for graph in said_once([commit.graph for commit in commits])],
+        said_once([_seconds(lease, commit) for lease, commit in zip(leases, commits, strict=True)]),
+        *(threads, [record.sequence for record in records]),
+        [encode_name(kind) for kind in said_once([record.kind for record in records])],
+        [encode_name(record.run_id) for record in records] if has_others else [],
+        *([record.at for record in records], [record.body for record in records]),
+        [record.items for record in records] if any([record.items is not None for record in records]) else [],
+        [record.step for record in records],
+    ]
     has_interrupts = any([commit.interrupts for commit in commits])
     if has_interrupts:
         asked = [_last_of_each(commit.interrupts) for commit in commits]
@@ -161,41 +181,19 @@ def columns_of(leases: Sequence[Lease], commits: Sequence[Commit]) -> tuple[bool
 
 
 def _head(lease: Lease, commit: Commit) -> tuple[Any, ...]:
-    _, epoch, expected, records, status, run_id, _, _, is_release, graph, _ = commit
+    _, epoch, expected, records, status, run_id, _, _, _, graph, _ = commit
     head, at = (records[-1].sequence, records[-1].at) if records else (expected, None)
     names = (encode_name(status), encode_name(run_id))
-    return (lease.thread, epoch, expected, head, *names, at, encode_name(graph), None if is_release else lease.seconds)
+    return (lease.thread, epoch, expected, head, *names, at, encode_name(graph), _seconds(lease, commit))
 
 
-def _heads(leases: Sequence[Lease], commits: Sequence[Commit]) -> list[list[Any]]:
-    return [
-        [lease.thread for lease in leases],
-        [commit.epoch for commit in commits],
-        [commit.expected for commit in commits],
-        [commit.records[-1].sequence if commit.records else commit.expected for commit in commits],
-        [encode_name(commit.status) for commit in commits],
-        [encode_name(commit.run_id) for commit in commits],
-        [commit.records[-1].at if commit.records else None for commit in commits],
-        [encode_name(commit.graph) for commit in commits],
-        [None if commit.is_release else lease.seconds for lease, commit in zip(leases, commits, strict=True)],
-    ]
+def _seconds(lease: Lease, commit: Commit) -> float:
+    return -1.0 if commit.is_release else lease.seconds
 
 
 def _record(record: Record) -> tuple[Any, ...]:
     sequence, kind, run_id, *rest = record
     return (sequence, encode_name(kind), encode_name(run_id), *rest)
-
-
-def _records(records: Sequence[Record]) -> list[list[Any]]:
-    return [
-        [record.sequence for record in records],
-        [encode_name(record.kind) for record in records],
-        [encode_name(record.run_id) for record in records],
-        [record.at for record in records],
-        [record.body for record in records],
-        [record.items for record in records],
-        [record.step for record in records],
-    ]
 
 
 def _interrupts(rows: Sequence[InterruptRow]) -> list[list[Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import TypeVar
 
 import asyncpg
 import pytest
@@ -14,6 +15,7 @@ from taf.errors import StaleOwnerError, StoreCorruptError, ThreadBusyError
 from taf.testing.store.owner import RUN, Owner, load, make_interrupt, make_record
 from tests.pg.proxy import Action, Proxy
 
+T = TypeVar("T")
 KEYS = [ThreadKey("", f"thread {number}") for number in range(40)]
 COMMIT, TOGETHER, CLAIMS = "WITH fence", "FROM unnest", "SELECT g.tenant"
 READ = "UNION ALL"
@@ -92,6 +94,36 @@ async def test_commits_of_every_form_mix(store: PgCheckpointer) -> None:
     await asyncio.gather(*work)
     assert await heads(store) == [[[1, 2], [1], []][number % 3] for number in range(len(KEYS))]
     assert len(await store.interrupts()) == len([number for number in range(len(KEYS)) if number % 3 == 1])
+
+
+@pytest.mark.parametrize("differs", [False, True], ids=["all say the same", "each says its own"])
+async def test_what_a_crowd_says_stays_each_ones_own(pg_proxy: Proxy, store: PgCheckpointer, differs: bool) -> None:
+    def own(number: int, words: Sequence[T]) -> T:
+        return words[number % len(words)] if differs else words[0]
+
+    owners = await asyncio.gather(
+        *[Owner.of(store, key, lease_seconds=own(n, [15.0, 20.0, 25.0])) for n, key in enumerate(KEYS)]
+    )
+    records = [
+        make_record(1, kind=own(n, ["step", "pause"]), run_id=own(n, [RUN, "another"]), items=own(n, [None, b"", b"i"]))
+        for n in range(len(KEYS))
+    ]
+    says = [
+        {
+            "status": own(n, ["running", "completed", "error"]),
+            "graph": own(n, ["one", "two", ""]),
+            "is_release": own(n, [False, True]),
+        }
+        for n in range(len(KEYS))
+    ]
+    await asyncio.gather(*[owner.append(records[n], **says[n]) for n, owner in enumerate(owners)])
+
+    assert made(pg_proxy, TOGETHER) > 1
+    listed = {row.thread_id: row for row in await store.threads(limit=100)}
+    for n, key in enumerate(KEYS):
+        assert list(await store.read(key)) == [records[n]]
+        row = listed[key.thread]
+        assert (row.status, row.graph, row.is_owned) == (says[n]["status"], says[n]["graph"], not says[n]["is_release"])
 
 
 @pytest.mark.parametrize("action", ["cut request", "cut answer"])
