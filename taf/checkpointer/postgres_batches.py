@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 
 from taf.checkpointer.outcome import tell
 from taf.checkpointer.postgres_service import Service
-from taf.checkpointer.postgres_work import MOST, P, Together
+from taf.checkpointer.postgres_work import MOST, P, Piece, Together, were_done, were_not_done
 
 T = TypeVar("T")
 
@@ -62,16 +62,10 @@ class Batches(Generic[P, T]):
     async def _do(self, pieces: Sequence[P]) -> None:
         try:
             results = await self._service.once(lambda connection, _: self.together(connection, pieces), 0)
-        except Exception:  # nobody knows what was made
-            for piece in pieces:
-                piece.undo()
-                self._service.begin(self._service.do(piece, first=1))
-            return
-        done: list[P] = []
-        for piece, result in zip(pieces, results, strict=True):
-            if result is None:
-                self._service.begin(self._service.do(piece))
-            else:
-                piece.succeeded(result)
-                done.append(piece)
-        tell(done)
+        except Exception:
+            were_not_done(pieces, self._alone)
+        else:
+            tell(were_done(pieces, results, self._alone))
+
+    def _alone(self, piece: Piece[Any], attempts: int) -> None:
+        self._service.begin(self._service.do(piece, first=attempts))

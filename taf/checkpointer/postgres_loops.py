@@ -14,7 +14,7 @@ from contextvars import Context
 from typing import Any
 
 from taf.checkpointer.postgres_connections import Direct, Settings, close
-from taf.checkpointer.postgres_work import MOST, Kind, Piece, leaves_whole
+from taf.checkpointer.postgres_work import MOST, Alone, Kind, Piece, leaves_whole, were_done, were_not_done
 from taf.errors import CheckpointerClosedError, TafError
 
 WARM = 10
@@ -29,14 +29,11 @@ TICK_SECONDS = 0.025
 LATE_TICKS = 4
 """After how many looks nothing waits any more behind a statement, which others may hold up."""
 
-Take = Callable[[Piece[Any], int], None]
-"""Has a piece of work done by the service, for which so many attempts were made: nobody knows whether it was done."""
-
 
 class LoopConnections:
     """One for each event loop, while there are few. ``may_open`` says whether the service has found its server."""
 
-    def __init__(self, settings: Settings, may_open: Callable[[], bool], take: Take) -> None:
+    def __init__(self, settings: Settings, may_open: Callable[[], bool], take: Alone) -> None:
         self._settings, self._may_open, self._take = settings, may_open, take
         self._lock = threading.Lock()
         self._of: dict[asyncio.AbstractEventLoop, LoopConnection] = {}
@@ -70,7 +67,7 @@ class LoopConnection:
     """The connection of one event loop. All but ``end`` is called in that loop."""
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, settings: Settings, may_open: Callable[[], bool], take: Take
+        self, loop: asyncio.AbstractEventLoop, settings: Settings, may_open: Callable[[], bool], take: Alone
     ) -> None:
         self._loop, self._settings, self._may_open, self._take = loop, settings, may_open, take
         # Reentrant: a store that was forgotten is closed wherever the garbage collector finds it.
@@ -140,15 +137,25 @@ class LoopConnection:
             if not leaves_whole(error):
                 _terminate(connection)
             if self._get_back(pieces):
-                self._were_not_done(pieces, error)
+                self._failed(pieces, error)
             if not isinstance(error, (Exception, asyncio.CancelledError)):
                 raise
         else:
             if self._get_back(pieces):
-                self._were_done(pieces, results, kind)
+                self._succeeded(pieces, results)
         finally:
             if self._waiting:
                 self._go_on(connection)
+
+    def _succeeded(self, pieces: Sequence[Piece[Any]], results: Sequence[Any]) -> None:
+        for piece in were_done(pieces, results, self._hand_over):
+            piece.wake()
+
+    def _failed(self, pieces: Sequence[Piece[Any]], error: BaseException) -> None:
+        if isinstance(error, TafError) and len(pieces) == 1:
+            _fail(pieces[0], error)
+        else:
+            were_not_done(pieces, self._hand_over)
 
     def _look(self) -> None:
         # The driver's own timer is one for each statement, and opens another connection to cancel by.
@@ -167,22 +174,6 @@ class LoopConnection:
         with self._lock:
             are_here, self._under_way = self._under_way is pieces, ()
             return are_here
-
-    def _were_done(self, pieces: Sequence[Piece[Any]], results: Sequence[Any], kind: Kind | None) -> None:
-        for piece, result in zip(pieces, results, strict=True):
-            if result is None and kind is not None:
-                self._hand_over(piece, 0)
-            else:
-                piece.succeeded(result)
-                piece.wake()
-
-    def _were_not_done(self, pieces: Sequence[Piece[Any]], error: BaseException) -> None:
-        for piece in pieces:
-            if isinstance(error, TafError) and len(pieces) == 1:
-                _fail(piece, error)
-            else:
-                piece.undo()
-                self._hand_over(piece, 1)
 
     def _go_on(self, connection: Direct) -> None:
         """Do together what came meanwhile, the kind that has waited longest first."""

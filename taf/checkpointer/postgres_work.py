@@ -99,6 +99,29 @@ class Call(Piece[T]):
 
 P = TypeVar("P", bound=Piece[Any])
 
+Alone: TypeAlias = Callable[[Piece[Any], int], None]
+"""Has a piece of work done by itself, for which so many attempts were made: nobody knows whether it was done."""
+
+
+def were_done(pieces: Sequence[P], results: Sequence[Any | None], alone: Alone) -> Sequence[P]:
+    """Note what came of pieces of work, and have done alone what has no result of many. Return those to be told of."""
+    done: list[P] = []
+    for piece, result in zip(pieces, results, strict=True):
+        if result is None and len(pieces) > 1:
+            alone(piece, 0)
+        else:
+            piece.succeeded(result)
+            done.append(piece)
+    return done
+
+
+def were_not_done(pieces: Sequence[Piece[Any]], alone: Alone) -> None:
+    """Have pieces of work done alone of which nobody knows whether they were made together."""
+    for piece in pieces:
+        piece.undo()
+        alone(piece, 1)
+
+
 Together: TypeAlias = Callable[[Connection, Sequence[P]], Awaitable[Sequence[T | None]]]
 """Does many pieces of work at once, and returns the result of each, or None for one that has to be done alone."""
 
