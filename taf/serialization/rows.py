@@ -35,9 +35,18 @@ def dumps(value: Any, what: str = "a step") -> bytes:
         data = to_json(value)
     except PydanticSerializationError:
         data = _dump_slowly(value, what)
-    if len(data) > SHORT:
+    if not is_bounded(data):
         _check_readable(data, what)
     return data
+
+
+def is_bounded(data: bytes) -> bool:
+    """Say of written JSON, without reading it, that it keeps all bounds. False where that has to be found out."""
+    # More digits in a row than SHORT hold one whole block.
+    return len(data) <= SHORT or (
+        len(data) <= MAX_ROW_BYTES
+        and not any([data[start : start + _BLOCK].isdigit() for start in range(0, len(data), _BLOCK)])
+    )
 
 
 def _dump_slowly(value: Any, what: str) -> bytes:
@@ -53,9 +62,6 @@ def _dump_slowly(value: Any, what: str) -> bytes:
 def _check_readable(data: bytes, what: str) -> None:
     if len(data) > MAX_ROW_BYTES:
         raise NotStorableError(what, f"it would be {len(data):,} bytes, and a row holds {MAX_ROW_BYTES:,}.")
-    # More digits than SHORT in a row hold one whole block, and to read a row takes as long as to write it.
-    if not any([data[start : start + _BLOCK].isdigit() for start in range(0, len(data), _BLOCK)]):
-        return
     try:
         loads(data)
     except ValueError as error:

@@ -212,3 +212,23 @@ def test_a_field_that_the_model_no_longer_has_is_passed_over_everywhere() -> Non
     assert isinstance(decoded, Paused)
     assert [op[1] for op in decoded.finished[0].ops] == ["few"]
     assert decoded.finished[0].goto == (Task("a", "a#0", {"few": [Patch(add=2)]}),)
+
+
+class Long(BaseModel):
+    text: str = ""
+    number: int = 0
+    lines: Annotated[list[str], append] = []
+
+
+@pytest.mark.parametrize("length", [10, 4200, 4300, 5000, 100_000])
+@pytest.mark.parametrize("letter", ["x", "7", "\ud800"])
+def test_a_plain_step_is_written_as_any_other_however_long(length: int, letter: str) -> None:
+    codec, task = FactCodec(StateSchema(Long)), Task("a", "a")
+    ops = [("set", "text", letter * length), ("set", "number", 10**4299), ("set", "text", letter)]
+    fact = Stepped((("a", "a", tuple(ops)),), (Task("b", "b"),))
+    assert codec.encode_straight(task, ops, fact.frontier) == codec.encode(fact)[1:]
+    assert shape(through(fact, codec)) == shape(fact)
+
+    wrong = [*ops, ("set", "number", 10**4300)]
+    with pytest.raises(NotStorableError, match="number cannot be stored"):
+        codec.encode_straight(task, wrong, fact.frontier)
