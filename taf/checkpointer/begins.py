@@ -1,4 +1,4 @@
-"""What a store may do besides: make somebody a thread's owner and write the first record of a run, in one go."""
+"""What a store may do besides: make somebody a thread's owner and write how a run begins or goes on, in one go."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ class Begins(ABC):
     async def begin(self, first: Commit, *, lease_seconds: float, known: Known | None = None) -> Grant:
         """Do what ``acquire`` does, and write a first commit with it where the thread is as that commit supposes.
 
-        ``first`` has one record and nothing else, under no epoch. It is written when the thread has no more than
-        ``first.expected`` records, which are ``known`` if there are any, and no mail; ``Grant.has_begun`` says so. A
-        thread that is otherwise is acquired all the same, with nothing written. Raise ``ThreadBusyError``.
+        ``first`` has records, interrupts if need be, and nothing else, under no epoch. It is written when the thread
+        has no more than ``first.expected`` records, which are ``known`` if there are any, and no mail;
+        ``Grant.has_begun`` says so. A thread that is otherwise is acquired all the same, with nothing written. Raise
+        ``ThreadBusyError``.
         """
 
 
@@ -35,6 +36,6 @@ def fits(first: Commit, grant: Grant) -> bool:
 
 def begun(first: Commit, grant: Grant) -> Grant:
     """Return what the owner gets of a thread where the first commit was written."""
-    head, status, run_id = first.records[0].sequence, first.status, first.run_id
+    head, status, run_id = first.records[-1].sequence, first.status, first.run_id
     stored = grant.stored._replace(head=head, status=status, run_id=run_id, is_known=True, items=(), tail=())
     return grant._replace(stored=stored, has_begun=True)

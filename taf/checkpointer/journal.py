@@ -70,23 +70,29 @@ class Journal:
         return None if grant is None else await self._granted(key, grant, warm)
 
     async def begin(
-        self, thread_id: str, stage: Callable[[Ledger], Awaitable[bool]], *, lease_seconds: float
+        self, thread_id: str, stage: Callable[[Ledger], Awaitable[bool]], *, lease_seconds: float, create: bool = True
     ) -> Ledger | None:
         """Become the thread's owner, and save with it what ``stage`` puts into a ledger of how it presumably is.
 
-        That is completed as it was last seen here, or else new. Where it is otherwise, nothing is saved: the ledger
-        that is returned has not ``has_begun``. None, with nothing done, where the store cannot, or ``stage`` says no.
+        That is as it was last seen here, or else new. Where it is otherwise, nothing is saved: the ledger that is
+        returned has not ``has_begun``. None, with nothing done, where the store cannot, where ``stage`` says no, and
+        (not ``create``) where there is no such thread.
         """
         store, warm, key = self.begins, self._recall(thread_id), self.key(thread_id)
         if store is None:
             return None
-        if warm is not None and (warm.ops or warm.run.status is not ExecutionStatus.COMPLETED):
+        if warm.ops if warm is not None else not create:
             return None
         ledger = Ledger(self, key, NOBODYS, warm or Warm("", Run(thread_id), 0, 0))
-        if not (await stage(ledger) and ledger.has_one_record):
+        if not (await stage(ledger) and ledger.can_begin):
             return None
         grant = await ledger.begin(store, lease_seconds, _known(warm))
-        return ledger if grant.has_begun else await self._granted(key, grant, warm)
+        if grant.has_begun:
+            return ledger
+        if not (create or grant.stored.head):
+            await self._give_back(key, grant)
+            return None
+        return await self._granted(key, grant, warm)
 
     async def _granted(self, key: ThreadKey, grant: Grant, warm: Warm | None) -> Ledger:
         try:

@@ -191,10 +191,9 @@ class Ledger:
         return signals
 
     @property
-    def has_one_record(self) -> bool:
-        """True when one record is all that a save would write now."""
-        is_alone = not (self._interrupts or self._taken) and self._tail_bytes <= SNAPSHOT_FLOOR
-        return len(self._staged) == 1 and is_alone
+    def can_begin(self) -> bool:
+        """True when there is no more to write now than ``begin`` takes."""
+        return bool(self._staged) and self._taken is None and self._tail_bytes <= SNAPSHOT_FLOOR
 
     async def begin(self, store: Begins, lease_seconds: float, known: Known | None) -> Grant:
         """Acquire the thread, and save what is staged on how it presumably is. It is of no use when it is not so."""

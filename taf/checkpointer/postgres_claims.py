@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from functools import cache
 from typing import Any
 
 from taf.checkpointer import postgres_rows as rows
@@ -21,6 +22,7 @@ from taf.checkpointer.postgres_reads import News
 from taf.checkpointer.postgres_rows import Statements, ThreadState, encode_name, owned_unless, said_once
 from taf.checkpointer.postgres_service import Service
 from taf.checkpointer.postgres_work import Piece
+from taf.checkpointer.postgres_writing import asked, interrupt_columns, record_columns, recorded
 from taf.checkpointer.watches import Place
 from taf.errors import StoreCorruptError, ThreadBusyError
 from taf.ids import new_id
@@ -47,15 +49,14 @@ class ClaimStatements:
         )
         first = ("$9::bigint", "$10::bytea", "$11::bytea", "$12::bytea", "$13::float8", "$14::bigint")
         as_supposed = "t.head = $8 AND t.messages = 0 AND ($8 = 0 OR (t.born = $15::text AND t.floor = $16::bigint))"
-        self.begin = of(
+        self._claimed = (
             f"WITH claimed AS (INSERT INTO {{threads}} AS t ({names}, {', '.join(_HEAD)}, revision) VALUES ({given},"
             f" {', '.join(map(_either('$8::bigint = 0').format, first, _HEAD.values()))},"
             f" CASE WHEN $8 = 0 THEN 1 ELSE 0 END) ON CONFLICT (tenant, thread) DO UPDATE SET {taken},"
             f" {_moved(as_supposed, first)} WHERE {free} RETURNING {rows.STATE}),"
-            f" journal AS (INSERT INTO {{journal}} {rows.RECORD} SELECT id, $9, $17::bytea, $11, $13, $18::bytea,"
-            " $19::bytea, $20::bigint FROM claimed WHERE head = $9 AND mark = $14 ON CONFLICT DO NOTHING)"
-            f" SELECT *, {unheld} FROM claimed"
+            " fence AS (SELECT id FROM claimed WHERE head = $9 AND mark = $14)"
         )
+        self._of, self.begin = of, cache(self._begin)
         excluded = tuple(f"excluded.{name}" for name in _HEAD)
         given = rows.rows_of(5, _CLAIM, "tenant", "seconds", "status", "graph", "kind")
         self.claim_many = of(
@@ -72,6 +73,15 @@ class ClaimStatements:
             " WHERE g.head > 0 AND c.head = g.head AND c.mark = g.mark ON CONFLICT DO NOTHING)"
             f" SELECT *, {unheld} FROM claimed"
         )
+
+    def _begin(self, has_many: bool, has_interrupts: bool) -> str:
+        """Return the statement of a claim with a first commit, of many records or of one, and perhaps interrupts."""
+        one = "SELECT id, $9, $17::bytea, $11, $13, $18::bytea, $19::bytea, $20::bigint FROM fence"
+        written = recorded(17) if has_many else f"INSERT INTO {{journal}} {rows.RECORD} {one}"
+        parts = [self._claimed, f"journal AS ({written} ON CONFLICT DO NOTHING)"]
+        if has_interrupts:
+            parts.append(f"interrupts AS ({asked(24 if has_many else 21)})")
+        return self._of(f"{', '.join(parts)} SELECT *, FALSE AS is_owned FROM claimed")
 
 
 _HEAD = {
@@ -135,19 +145,27 @@ class _Claim(Piece[Grant | None]):
         first = self.first
         assert first is not None
         names = (encode_name(first.status), encode_name(first.run_id), encode_name(first.graph))
-        return (first.records[0].sequence, *names, first.records[0].at, self.mark)
+        return (first.records[-1].sequence, *names, first.records[-1].at, self.mark)
 
     @property
-    def record(self) -> tuple[Any, ...]:
-        """The columns kind, body, items and step of its record."""
-        assert self.first is not None
-        record = self.first.records[0]
-        return encode_name(record.kind), record.body, record.items, record.step
+    def written(self) -> list[Any]:
+        """The parameters of the first commit's rows, in the form that ``ClaimStatements.begin`` is asked for."""
+        first = self.first
+        assert first is not None
+        record, *others = first.records
+        values = record_columns(first.records) if others else [encode_name(record.kind), record.body, *record[5:]]
+        return values + interrupt_columns(first.interrupts) if first.interrupts else values
+
+    @property
+    def begins_anew(self) -> bool:
+        """True for one that writes no more than the one record of a new thread."""
+        first = self.first
+        return first is not None and not (first.expected or first.interrupts) and len(first.records) == 1
 
     def has_begun(self, row: rows.Row) -> bool:
         """Say whether the first commit is in a row that was claimed."""
         first = self.first
-        return first is not None and row["mark"] == self.mark and row["head"] == first.records[0].sequence
+        return first is not None and row["mark"] == self.mark and row["head"] == first.records[-1].sequence
 
 
 _NOTHING = Commit(ThreadKey("", ""), 0, 0, (Record(0, "", "", 0.0, b"", None, 0),), "idle", "")
@@ -252,7 +270,8 @@ class Claims:
         if one.first is None:
             return (self._sql.claim, (new_id(),)) if one.create else (self._sql.take, ())
         known = ("", 0) if one.known is None else (one.known.born, one.known.floor)
-        return self._sql.begin, (new_id(), one.first.expected, *one.head, *known, *one.record)
+        statement = self._sql.begin(len(one.first.records) > 1, bool(one.first.interrupts))
+        return statement, (new_id(), one.first.expected, *one.head, *known, *one.written)
 
     async def _together(self, connection: Connection, claims: Sequence[_Claim]) -> Sequence[Grant | None]:
         """Claim many. One that is not free, or cannot be read, is left to be claimed alone."""
@@ -308,7 +327,7 @@ def _columns_of(batch: Sequence[_Claim]) -> list[Any]:
 
     On records that are known a claim among many writes nothing: those are looked at alone.
     """
-    firsts = [_NOTHING if one.first is None or one.first.expected else one.first for one in batch]
+    firsts = [one.first if one.first is not None and one.begins_anew else _NOTHING for one in batch]
     records = [first.records[0] for first in firsts]
     return [
         said_once([one.seconds for one in batch]),

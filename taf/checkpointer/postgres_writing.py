@@ -67,12 +67,10 @@ class CommitStatements:
             values = ", ".join(f"${first + n}" for n in range(len(_RECORD)))
             parts.append(f"journal AS (INSERT INTO {{journal}} {RECORD} SELECT id, {values} FROM fence)")
         elif records:
-            rows = f"unnest({arrays(first, *_RECORD.values())}) AS r"
-            parts.append(f"journal AS (INSERT INTO {{journal}} {RECORD} SELECT fence.id, r.* FROM fence, {rows})")
+            parts.append(f"journal AS ({recorded(first)})")
         first += len(_RECORD) if records else 0
         if has_interrupts:
-            rows = f"unnest({arrays(first, *_INTERRUPT.values())})"
-            parts.append(_asked(f"fence, {rows} WITH ORDINALITY AS r ({', '.join(_INTERRUPT)}, n)"))
+            parts.append(f"interrupts AS ({asked(first)})")
             first += len(_INTERRUPT)
         if has_snapshot:
             parts.append(
@@ -93,8 +91,8 @@ class CommitStatements:
         parts = [f"journal AS (INSERT INTO {{journal}} {RECORD} SELECT r.thread, {chosen} FROM {rows})"]
         if has_interrupts:
             rows = f"unnest({arrays(first + 1 + len(_RECORD), 'bigint', *_INTERRUPT.values())})"
-            named = f"r (thread, {', '.join(_INTERRUPT)}, n)"
-            parts.append(_asked(f"{rows} WITH ORDINALITY AS {named} JOIN fence ON fence.id = r.thread"))
+            rows += f" WITH ORDINALITY AS r (thread, {', '.join(_INTERRUPT)}, n) JOIN fence ON fence.id = r.thread"
+            parts.append(f"interrupts AS ({_asked(rows)})")
         heads = f"{rows_of(3, _HEAD, 'status', 'graph', 'seconds')} AS g"
         return self._statement(f"SET {_MOVED.format(**given)} FROM {heads} WHERE {_IS_OWNERS.format(**given)}", parts)
 
@@ -103,14 +101,26 @@ class CommitStatements:
         return self._of(f"{', '.join([fence, *parts])} SELECT id, revision, signals FROM fence")
 
 
+def recorded(first: int) -> str:
+    """Return what writes records into the thread of the fence, given from the parameter ``first`` on."""
+    rows = f"unnest({arrays(first, *_RECORD.values())}) AS r"
+    return f"INSERT INTO {{journal}} {RECORD} SELECT fence.id, r.* FROM fence, {rows}"
+
+
+def asked(first: int) -> str:
+    """Return what writes interrupts of the thread of the fence, given from the parameter ``first`` on."""
+    rows = f"unnest({arrays(first, *_INTERRUPT.values())})"
+    return _asked(f"fence, {rows} WITH ORDINALITY AS r ({', '.join(_INTERRUPT)}, n)")
+
+
 def _asked(rows: str) -> str:
-    """Return what writes interrupts, for rows ``r`` that are joined to the fence."""
+    """Return the same for rows ``r`` that are joined to the fence."""
     columns = ", ".join(_INTERRUPT)
     changes = ", ".join(f"{name} = excluded.{name}" for name in ("thread", *_INTERRUPT) if name != "id")
     return (
-        f"interrupts AS (INSERT INTO {{interrupts}} (thread, {columns})"
+        f"INSERT INTO {{interrupts}} (thread, {columns})"
         f" SELECT fence.id, {', '.join(f'r.{name}' for name in _INTERRUPT)} FROM {rows} ORDER BY r.n"
-        f" ON CONFLICT (id) DO UPDATE SET {changes})"
+        f" ON CONFLICT (id) DO UPDATE SET {changes}"
     )
 
 
@@ -139,9 +149,9 @@ def values_of(lease: Lease, commit: Commit) -> tuple[Form, list[Any]]:
     if len(records) == 1:
         values += _record(records[0])
     elif records:
-        values += map(list, zip(*map(_record, records), strict=True))
+        values += record_columns(records)
     if commit.interrupts:
-        values += _interrupts(_last_of_each(commit.interrupts))
+        values += interrupt_columns(commit.interrupts)
     if commit.snapshot is not None:
         values += [commit.snapshot.sequence, commit.snapshot.items_from, list(commit.snapshot.parts)]
     form = (min(len(records), 2), bool(commit.interrupts), commit.snapshot is not None, commit.taken is not None)
@@ -194,6 +204,16 @@ def _seconds(lease: Lease, commit: Commit) -> float:
 def _record(record: Record) -> tuple[Any, ...]:
     sequence, kind, run_id, *rest = record
     return (sequence, encode_name(kind), encode_name(run_id), *rest)
+
+
+def record_columns(records: Sequence[Record]) -> list[list[Any]]:
+    """Return records as they are stored, a column each."""
+    return [*map(list, zip(*map(_record, records), strict=True))]
+
+
+def interrupt_columns(interrupts: Sequence[InterruptRow]) -> list[list[Any]]:
+    """Return what becomes of interrupts as it is stored, a column each."""
+    return _interrupts(_last_of_each(interrupts))
 
 
 def _interrupts(rows: Sequence[InterruptRow]) -> list[list[Any]]:

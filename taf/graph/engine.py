@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Protocol
+from typing import Protocol, TypeGuard
 
 from anyio import CapacityLimiter
 
@@ -97,8 +97,8 @@ class Engine(Serving):
     async def acquired(self, call: Call, thread_id: str, *, create: bool = True) -> Ledger | None:
         """Return the thread, taken for ``conduct``; None if there is no such thread. Raise ``ThreadBusyError``."""
         journal, seconds, ledger = self.runtime.journal, self.runtime.options.lease_seconds, None
-        if journal.begins is not None and create and type(call) is Invoke and not call.strategy and self.parent is None:
-            ledger = await begun(self.runtime, self.config, call.input, is_told=not self._is_silent)
+        if journal.begins is not None and self.parent is None and _may_begin(call):
+            ledger = await begun(self.runtime, self.config, call, is_told=not self._is_silent, create=create)
         if ledger is None:
             ledger = await journal.acquire(thread_id, lease_seconds=seconds, create=create)
         if ledger is None or not ledger.mail.messages or not isinstance(call, Invoke):
@@ -116,7 +116,7 @@ class Engine(Serving):
         journal, self._ledger, self.task = self.runtime.journal, ledger, asyncio.current_task()
         ledger.is_told = not self._is_silent
         self._answer = call if isinstance(call, Answer) and call.names_one else None
-        unwatch, self._begun = _nothing, ledger.committed
+        unwatch, self._begun = _nothing, -1 if ledger.has_begun else ledger.committed
         if self.parent is None:
             unwatch = journal.store.watch(ledger.key, self._on_change, signals_only=True)
         try:
@@ -363,6 +363,11 @@ class Engine(Serving):
     def _detached(self, error: Exception | None) -> None:
         if self._flight is not None:
             self._flight.land(self.run, error)
+
+
+def _may_begin(call: Call) -> TypeGuard[Invoke | Answer]:
+    """Say whether a call needs no more than its thread to be read."""
+    return type(call) is Answer or (type(call) is Invoke and not call.strategy)
 
 
 def _nothing() -> None:

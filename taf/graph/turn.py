@@ -192,7 +192,7 @@ class Turn:
     async def _acquired(self, *, is_told: bool) -> Ledger | None:
         runtime, thread_id = self._runtime, self._config.thread_id
         try:
-            ledger = await begun(runtime, self._config, self._given, is_told=is_told)
+            ledger = await begun(runtime, self._config, Invoke(self._given), is_told=is_told)
             return ledger or await runtime.journal.acquire(thread_id, lease_seconds=runtime.options.lease_seconds)
         except ThreadBusyError as busy:
             self._active_run = busy.run_id

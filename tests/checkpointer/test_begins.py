@@ -10,7 +10,7 @@ import pytest
 from taf.checkpointer import PgCheckpointer, SqliteCheckpointer
 from taf.checkpointer.base import Change, Commit, Grant, Known, Posted, Signal, ThreadKey
 from taf.errors import ThreadBusyError
-from taf.testing.store.owner import KEY, LEASE, Owner, fill, load, make_record
+from taf.testing.store.owner import KEY, LEASE, Owner, fill, load, make_interrupt, make_record
 
 Store = PgCheckpointer | SqliteCheckpointer
 
@@ -26,6 +26,13 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
 
 def first(key: ThreadKey = KEY, after: int = 0) -> Commit:
     return Commit(key, 0, after, (make_record(after + 1, run_id="new"),), "running", "new", graph="g")
+
+
+def going_on(known: Known) -> Commit:
+    """How a run goes on behind an answer."""
+    records = (make_record(known.head + 1, kind="answered"), make_record(known.head + 2, run_id="new", items=b"i"))
+    closed = (make_interrupt("1", "rejected"), make_interrupt("1", "answered", body=b"yes"))
+    return Commit(KEY, 0, known.head, records, "running", "new", closed, graph="g")
 
 
 async def begin(store: Store, key: ThreadKey = KEY, known: Known | None = None) -> Grant:
@@ -60,6 +67,32 @@ async def test_a_thread_that_is_known_begins_behind_its_records(store: Store) ->
     assert grant.has_begun
     assert grant.stored.head == 4
     assert await sequences(store) == [1, 2, 3, 4]
+
+
+async def test_an_answer_and_what_follows_it_are_written_with_the_claim(store: Store) -> None:
+    owner = await Owner.of(store)
+    await owner.step(interrupts=[make_interrupt("1"), make_interrupt("2")])
+    await owner.release(status="interrupted_before")
+    known = await known_of(store)
+    grant = await store.begin(going_on(known), lease_seconds=LEASE, known=known)
+    assert (grant.has_begun, grant.stored.head, grant.stored.run_id) == (True, 3, "new")
+    assert list(await store.read(KEY, 1)) == [*going_on(known).records]
+    found = await store.interrupts(KEY)
+    assert [(row.id, row.status, row.body) for row in found] == [
+        ("2", "open", b"question 2"),
+        ("1", "answered", b"yes"),
+    ]
+    await Owner(store, KEY, grant).step(run_id="new")
+    assert await sequences(store) == [1, 2, 3, 4]
+
+
+async def test_nothing_of_it_is_written_where_somebody_was_quicker(store: Store) -> None:
+    await fill(store, 1)
+    known = await known_of(store)
+    await (await Owner.of(store)).step(is_release=True)
+    grant = await store.begin(going_on(known), lease_seconds=LEASE, known=known)
+    assert (grant.has_begun, [record.sequence for record in grant.stored.tail]) == (False, [2])
+    assert (await sequences(store), await store.interrupts(KEY)) == ([1, 2], [])
 
 
 async def test_one_that_went_on_meanwhile_is_granted_with_what_is_new(store: Store) -> None:
