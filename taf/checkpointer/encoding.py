@@ -23,7 +23,7 @@ from taf.checkpointer.interrupts import (
     encode_record,
 )
 from taf.errors import NotStorableError
-from taf.serialization import dumps, is_bounded, loads
+from taf.serialization import SHORT, dumps, is_bounded, loads
 from taf.state.channel import Op
 from taf.state.execution import ExecutionStatus
 from taf.state.facts import (
@@ -145,7 +145,7 @@ class FactCodec(ChangeCodec):
             body = head + to_json(changes) + tail
         except PydanticSerializationError:
             body = None
-        if body is None or not is_bounded(body):  # as a whole
+        if body is None or (len(body) > SHORT and not is_bounded(body)):  # as a whole
             return self.encode(Stepped(((task.node, task.key, ops),), frontier))[1:]
         return body, dumps(items) if items else None
 

@@ -11,12 +11,13 @@ models are no data: they are not stored.
 from taf.serialization.codec import Codec, adapter_of, first_fault, is_exact
 from taf.serialization.comparison import difference, model_parts
 from taf.serialization.packing import MAX_DEPTH, Mark, Path, dotted, pack, unpack
-from taf.serialization.rows import ENCRYPTED, MAX_ROW_BYTES, dumps, is_bounded, loads
+from taf.serialization.rows import ENCRYPTED, MAX_ROW_BYTES, SHORT, dumps, is_bounded, loads
 
 __all__ = [
     "ENCRYPTED",
     "MAX_DEPTH",
     "MAX_ROW_BYTES",
+    "SHORT",
     "Codec",
     "Mark",
     "Path",

@@ -35,18 +35,17 @@ def dumps(value: Any, what: str = "a step") -> bytes:
         data = to_json(value)
     except PydanticSerializationError:
         data = _dump_slowly(value, what)
-    if not is_bounded(data):
+    if len(data) > SHORT and not is_bounded(data):
         _check_readable(data, what)
     return data
 
 
 def is_bounded(data: bytes) -> bool:
     """Say of written JSON, without reading it, that it keeps all bounds. False where that has to be found out."""
+    if len(data) > MAX_ROW_BYTES:
+        return False
     # More digits in a row than SHORT hold one whole block.
-    return len(data) <= SHORT or (
-        len(data) <= MAX_ROW_BYTES
-        and not any([data[start : start + _BLOCK].isdigit() for start in range(0, len(data), _BLOCK)])
-    )
+    return not any([data[start : start + _BLOCK].isdigit() for start in range(0, len(data), _BLOCK)])
 
 
 def _dump_slowly(value: Any, what: str) -> bytes:
