@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from typing import TypeAlias
 
+from taf.checkpointer.base import Stored
 from taf.checkpointer.journal import Journal
 from taf.checkpointer.past import past
 from taf.errors import UnknownThreadError
@@ -48,7 +49,7 @@ async def ended(journal: Journal, thread_id: str, run_id: str) -> Run:
     async with aclosing(moves(journal.store, key)) as looks:
         async for _ in looks:
             waits = any(one.run_id == sought for one in (await journal.store.mail(key)).messages)
-            found = await journal.read(thread_id)
+            found = await _seen(journal, thread_id)
             if found is None and not waits:
                 raise UnknownThreadError(thread_id)
             if waits or found is None:
@@ -63,6 +64,14 @@ async def ended(journal: Journal, thread_id: str, run_id: str) -> Run:
             if not (stored.is_owned and run.status is ExecutionStatus.RUNNING):
                 return run
     raise AssertionError("looking at a thread has no end")
+
+
+async def _seen(journal: Journal, thread_id: str) -> tuple[Run, Stored] | None:
+    """Read a thread. One that looks as if its owner had died may have been let go of while it was read: look again."""
+    found = await journal.read(thread_id)
+    if found is not None and found[0].status is ExecutionStatus.RUNNING and not found[1].is_owned:
+        found = await journal.read(thread_id)
+    return found
 
 
 async def _last_of(journal: Journal, thread_id: str, run_id: str) -> Run:

@@ -39,7 +39,8 @@ async def begun(
         run = ledger.run
         if run.status.is_interrupted and (type(call) is Answer or options.decide is approve_breakpoints):
             found = await intake.facts(run, call, config.run_id, _unknown)
-            return await beginning(journal, spec, ledger, None, found) if type(found[-1]) is Resumed else ()
+            goes_on = bool(found) and type(found[-1]) is Resumed
+            return await beginning(journal, spec, ledger, None, found) if goes_on else ()
         if run.status in _AT_AN_END and first is not None and type(call) is Invoke and not is_empty(call.input):
             return (await intake.start(run, call.input, config.run_id),)
         return ()

@@ -12,7 +12,7 @@ import pytest
 from taf.checkpointer import PgCheckpointer
 from taf.checkpointer.base import Signal, ThreadKey
 from taf.errors import StaleOwnerError, StoreCorruptError, ThreadBusyError
-from taf.testing.store.owner import RUN, Owner, load, make_interrupt, make_record
+from taf.testing.store.owner import RUN, Owner, load, make_interrupt, make_record, until_acquired
 from tests.pg.proxy import Action, Proxy
 
 T = TypeVar("T")
@@ -67,7 +67,7 @@ async def test_one_that_lost_its_thread_does_not_hold_up_the_others(pg_dsn: str,
     lost = owners[3]
     store.abandon(lost.key, lost.epoch)
     async with PgCheckpointer(pg_dsn) as elsewhere:
-        await Owner.of(elsewhere, lost.key)
+        await until_acquired(elsewhere, lost.key)  # it is released in passing
         results = await asyncio.gather(*[owner.step() for owner in owners], return_exceptions=True)
     assert [type(result) for result in results if isinstance(result, BaseException)] == [StaleOwnerError]
     assert isinstance(results[3], StaleOwnerError)

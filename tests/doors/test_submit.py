@@ -8,8 +8,16 @@ from typing import Annotated, Any
 
 import pytest
 
-from taf import AgentState, ExecutionStatus, InvalidInputError, StateGraph, ThreadBusyError, UnknownThreadError
-from taf.checkpointer.base import BaseCheckpointer
+from taf import (
+    AgentState,
+    ExecutionStatus,
+    InMemoryCheckpointer,
+    InvalidInputError,
+    StateGraph,
+    ThreadBusyError,
+    UnknownThreadError,
+)
+from taf.checkpointer.base import BaseCheckpointer, Known, Stored, ThreadKey
 from taf.state.reducers import append
 from tests.stopping.slow import Slow
 
@@ -103,3 +111,38 @@ async def test_two_thousand_paused_threads_hold_no_task_and_no_place_in_the_app(
         assert (app._flights._having, app._flights._all) == ({}, set())
         assert app.checkpointer._watchers == {}
         assert len(await app.athreads(status="interrupted_before", limit=5000)) == 2000
+
+
+class LateLook(InMemoryCheckpointer):
+    """A store whose reader looks who owns a thread a moment after it has read the thread."""
+
+    def __init__(self, go_on: Callable[[], None]) -> None:
+        super().__init__()
+        self._go_on, self.is_late = go_on, False
+
+    async def load(self, key: ThreadKey, known: Known | None = None) -> Stored | None:
+        stored = await super().load(key, known)
+        if stored is not None and stored.is_owned and self.is_late:
+            self.is_late = False
+            self._go_on()
+            while (now := await super().load(key)) is not None and now.is_owned:
+                await asyncio.sleep(0.001)
+            return stored._replace(is_owned=False)
+        return stored
+
+
+async def test_a_run_that_ends_while_it_is_looked_at_has_not_lost_its_owner() -> None:
+    go_on = asyncio.Event()
+
+    async def wait(state: Trail) -> dict[str, Any]:
+        await go_on.wait()
+        return {"done": ["waited"]}
+
+    store = LateLook(go_on.set)
+    graph = StateGraph(Trail).add_node("wait", wait)
+    async with asyncio.timeout(10), graph.compile(store) as app, graph.compile(store) as other:
+        await app.asubmit({}, {**CONFIG, "run_id": "r"})
+        store.is_late = True
+        seen = await other.ajoin(CONFIG, "r")
+        assert not store.is_late
+        assert (seen.status, seen.state.done) == (ExecutionStatus.COMPLETED, ["waited"])
