@@ -100,10 +100,7 @@ class LoopConnection:
             if self._under_way:
                 if kind is None or self._ticks >= LATE_TICKS:
                     return False
-                waiting = self._waiting.get(kind)
-                if waiting is None:
-                    waiting = self._waiting[kind] = []
-                waiting.append(piece)
+                self._waiting.setdefault(kind, []).append(piece)
                 return True
             if connection.is_closed():
                 self._close()

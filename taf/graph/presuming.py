@@ -30,30 +30,29 @@ async def begun(
     ``ThreadBusyError``.
     """
     spec, journal, options = runtime.spec, runtime.journal, runtime.options
-    first = spec.straight.get(START)
+    first, given = spec.straight.get(START), call.input if type(call) is Invoke else None
 
     async def enter(values: Values) -> tuple[Task, ...]:
         return first or ()
 
-    async def facts(intake: Intake, ledger: Ledger) -> Sequence[Fact]:
-        run = ledger.run
-        if run.status.is_interrupted and (type(call) is Answer or options.decide is approve_breakpoints):
-            found = await intake.facts(run, call, config.run_id, _unknown)
-            goes_on = bool(found) and type(found[-1]) is Resumed
-            return await beginning(journal, spec, ledger, None, found) if goes_on else ()
-        if run.status in _AT_AN_END and first is not None and type(call) is Invoke and not is_empty(call.input):
-            return (await intake.start(run, call.input, config.run_id),)
-        return ()
+    async def facts(ledger: Ledger) -> Sequence[Fact]:
+        run, handover = ledger.run, Handover(journal, options.keep_superseded)
+        intake = Intake(spec, enter, while_paused=options.while_paused, clock=options.clock, handover=handover)
+        if not run.status.is_interrupted:
+            return (await intake.start(run, given, config.run_id),)
+        found = await intake.facts(run, call, config.run_id, _unknown)
+        goes_on = bool(found) and type(found[-1]) is Resumed
+        return await beginning(journal, spec, ledger, None, found) if goes_on else ()
 
     async def stage(ledger: Ledger) -> bool:
         run = ledger.run
-        if run.sequence and run.edition != spec.edition:
+        may_go_on = run.status.is_interrupted and (type(call) is Answer or options.decide is approve_breakpoints)
+        may_begin = run.status in _AT_AN_END and first is not None and not is_empty(given)
+        if not (may_go_on or may_begin) or (run.sequence and run.edition != spec.edition):
             return False
         ledger.is_told = is_told
-        handover = Handover(journal, options.keep_superseded)
-        intake = Intake(spec, enter, while_paused=options.while_paused, clock=options.clock, handover=handover)
         try:
-            for fact in await facts(intake, ledger):
+            for fact in await facts(ledger):
                 ledger.stage(fact)
         except Exception:  # it is said again, once it is known how the thread really is
             return False

@@ -217,7 +217,6 @@ def test_a_field_that_the_model_no_longer_has_is_passed_over_everywhere() -> Non
 class Long(BaseModel):
     text: str = ""
     number: int = 0
-    lines: Annotated[list[str], append] = []
 
 
 @pytest.mark.parametrize("length", [10, 4200, 4300, 5000, 100_000])
