@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
-from taf.checkpointer import BaseCheckpointer, InMemoryCheckpointer
+from taf.checkpointer import BaseCheckpointer, InMemoryCheckpointer, PgCheckpointer, SqliteCheckpointer
 from tests.pg.fixtures import (  # noqa: F401  # known to every test from here
     own_postgres,
     pg_dsn,
@@ -17,7 +17,7 @@ from tests.pg.fixtures import (  # noqa: F401  # known to every test from here
     pooler,
     postgres_server,
 )
-from tests.places import open_store
+from tests.places import Beginning, open_store
 from tests.styles import STYLES
 
 # How long an example takes is up to whoever else is on the machine.
@@ -61,3 +61,12 @@ def reopen(store: BaseCheckpointer, place: str) -> Iterator[Callable[[], BaseChe
 def style(request: pytest.FixtureRequest) -> str:
     """Each way of running a thread."""
     return str(request.param)
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+async def beginning(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Beginning]:
+    """A store that can begin."""
+    is_postgres = request.param == "postgres"
+    made = PgCheckpointer(request.getfixturevalue("pg_dsn")) if is_postgres else SqliteCheckpointer(tmp_path / "t.db")
+    async with made as store:
+        yield store

@@ -138,7 +138,13 @@ _NEWS = (
 )
 """What a reader does not know of a thread: the records behind ``after``, or the newest snapshot and those behind it."""
 
-RECORD = "(thread, sequence, kind, run_id, at, body, items, step)"
+RECORD_KINDS = {
+    **{"sequence": "bigint", "kind": "bytea", "run_id": "bytea", "at": "float8", "body": "bytea"},
+    **{"items": "bytea", "step": "bigint"},
+}
+"""What is given of a record."""
+
+RECORD = f"(thread, {', '.join(RECORD_KINDS)})"
 """The columns of a journal's row, in the order in which they are given."""
 
 

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 from taf.checkpointer.base import Commit, InterruptRow, Record
 from taf.checkpointer.postgres_pulse import Lease
-from taf.checkpointer.postgres_rows import RECORD, arrays, encode_name, rows_of, said_once
+from taf.checkpointer.postgres_rows import RECORD, RECORD_KINDS, arrays, encode_name, rows_of, said_once
 
 Form: TypeAlias = tuple[int, bool, bool, bool]
 """What a commit has: records (0, 1, or 2 for many), interrupts, a snapshot, and messages that it takes."""
@@ -22,10 +22,6 @@ _HEAD = {
 }
 """What is given of a thread. A lease of less than no seconds releases it."""
 
-_RECORD = {
-    **{"sequence": "bigint", "kind": "bytea", "run_id": "bytea", "at": "float8", "body": "bytea"},
-    **{"items": "bytea", "step": "bigint"},
-}
 _INTERRUPT = {"id": "bytea", "status": "bytea", "node": "bytea", "changed": "float8", "body": "bytea"}
 
 _MOVED = (
@@ -64,11 +60,11 @@ class CommitStatements:
             )
             first += 2
         if records == 1:
-            values = ", ".join(f"${first + n}" for n in range(len(_RECORD)))
+            values = ", ".join(f"${first + n}" for n in range(len(RECORD_KINDS)))
             parts.append(f"journal AS (INSERT INTO {{journal}} {RECORD} SELECT id, {values} FROM fence)")
         elif records:
             parts.append(f"journal AS ({recorded(first)})")
-        first += len(_RECORD) if records else 0
+        first += len(RECORD_KINDS) if records else 0
         if has_interrupts:
             parts.append(f"interrupts AS ({asked(first)})")
             first += len(_INTERRUPT)
@@ -86,11 +82,12 @@ class CommitStatements:
         """Return the statement of many threads' commits, which have records or interrupts and nothing else."""
         given = {name: f"g.{name}" for name in _HEAD}
         first = 3 + len(_HEAD)
-        rows = f"{rows_of(first, {'thread': 'bigint', **_RECORD}, 'kind')} AS r JOIN fence ON fence.id = r.thread"
-        chosen = ", ".join("coalesce(r.run_id, fence.run_id)" if name == "run_id" else f"r.{name}" for name in _RECORD)
+        rows = f"{rows_of(first, {'thread': 'bigint', **RECORD_KINDS}, 'kind')} AS r JOIN fence ON fence.id = r.thread"
+        given_or_not = {"run_id": "coalesce(r.run_id, fence.run_id)"}
+        chosen = ", ".join(given_or_not.get(name, f"r.{name}") for name in RECORD_KINDS)
         parts = [f"journal AS (INSERT INTO {{journal}} {RECORD} SELECT r.thread, {chosen} FROM {rows})"]
         if has_interrupts:
-            rows = f"unnest({arrays(first + 1 + len(_RECORD), 'bigint', *_INTERRUPT.values())})"
+            rows = f"unnest({arrays(first + 1 + len(RECORD_KINDS), 'bigint', *_INTERRUPT.values())})"
             rows += f" WITH ORDINALITY AS r (thread, {', '.join(_INTERRUPT)}, n) JOIN fence ON fence.id = r.thread"
             parts.append(f"interrupts AS ({_asked(rows)})")
         heads = f"{rows_of(3, _HEAD, 'status', 'graph', 'seconds')} AS g"
@@ -103,7 +100,7 @@ class CommitStatements:
 
 def recorded(first: int) -> str:
     """Return what writes records into the thread of the fence, given from the parameter ``first`` on."""
-    rows = f"unnest({arrays(first, *_RECORD.values())}) AS r"
+    rows = f"unnest({arrays(first, *RECORD_KINDS.values())}) AS r"
     return f"INSERT INTO {{journal}} {RECORD} SELECT fence.id, r.* FROM fence, {rows}"
 
 

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 import pytest
 
-from taf.checkpointer import PgCheckpointer, SqliteCheckpointer
+from taf.checkpointer import PgCheckpointer
 from taf.checkpointer.base import Change, Commit, Grant, Known, Posted, Signal, ThreadKey
 from taf.errors import ThreadBusyError
 from taf.testing.store.owner import KEY, LEASE, Owner, fill, load, make_interrupt, make_record
+from tests.places import Beginning as Store
 
-Store = PgCheckpointer | SqliteCheckpointer
 
-
-@pytest.fixture(params=["sqlite", "postgres"])
-async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
-    """A store that can begin."""
-    is_postgres = request.param == "postgres"
-    made = PgCheckpointer(request.getfixturevalue("pg_dsn")) if is_postgres else SqliteCheckpointer(tmp_path / "t.db")
-    async with made as store:
-        yield store
+@pytest.fixture
+def store(beginning: Store) -> Store:
+    return beginning
 
 
 def first(key: ThreadKey = KEY, after: int = 0) -> Commit:

@@ -3,29 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from taf import Approve, CompiledGraph, PgCheckpointer, Reject, SqliteCheckpointer
+from taf import Approve, CompiledGraph, Reject
 from taf import ExecutionStatus as Status
 from taf.checkpointer.base import Commit, Grant
 from taf.errors import AlreadyAnsweredError, InvalidAnswerError, UnknownThreadError
 from tests.pausing.trails import asking, fan, row
+from tests.places import Beginning as Store
 
 CONFIG = {"thread_id": "t"}
-Store = PgCheckpointer | SqliteCheckpointer
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
-async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
-    """A store that can begin."""
-    is_postgres = request.param == "postgres"
-    made = PgCheckpointer(request.getfixturevalue("pg_dsn")) if is_postgres else SqliteCheckpointer(tmp_path / "t.db")
-    async with made as store:
-        yield store
+@pytest.fixture
+def store(beginning: Store) -> Store:
+    return beginning
 
 
 class Calls:
