@@ -25,7 +25,7 @@ async def followed(journal: Journal, thread_id: str, run_id: str, after: int, te
     """Tell a run's events above a sequence until it is over; return the thread as it was then."""
     async with aclosing(moves(journal.store, journal.key(thread_id))) as looks:
         async for _ in looks:
-            found = await journal.read(thread_id)
+            found = await _seen(journal, thread_id)
             if found is None:
                 raise UnknownThreadError(thread_id)
             run, stored = found
@@ -67,10 +67,13 @@ async def ended(journal: Journal, thread_id: str, run_id: str) -> Run:
 
 
 async def _seen(journal: Journal, thread_id: str) -> tuple[Run, Stored] | None:
-    """Read a thread. One that looks as if its owner had died may have been let go of while it was read: look again."""
-    found = await journal.read(thread_id)
-    if found is not None and found[0].status is ExecutionStatus.RUNNING and not found[1].is_owned:
-        found = await journal.read(thread_id)
+    """Read a thread. Its owner may have come or let go while it was looked at: only a second look finds one dead."""
+    before = None
+    while (found := await journal.read(thread_id)) is not None:
+        run, stored = found
+        if stored.is_owned or run.status is not ExecutionStatus.RUNNING or stored.head == before:
+            break
+        before = stored.head
     return found
 
 

@@ -18,6 +18,8 @@ from taf import (
     UnknownThreadError,
 )
 from taf.checkpointer.base import BaseCheckpointer, Known, Stored, ThreadKey
+from taf.events import Event, EventType
+from taf.graph.ending import followed
 from taf.state.reducers import append
 from tests.stopping.slow import Slow
 
@@ -146,3 +148,28 @@ async def test_a_run_that_ends_while_it_is_looked_at_has_not_lost_its_owner() ->
         seen = await other.ajoin(CONFIG, "r")
         assert not store.is_late
         assert (seen.status, seen.state.done) == (ExecutionStatus.COMPLETED, ["waited"])
+
+
+class EarlyLook(InMemoryCheckpointer):
+    """A store whose reader looks who owns a thread, at first, a moment before its owner comes."""
+
+    looks = 0
+
+    async def load(self, key: ThreadKey, known: Known | None = None) -> Stored | None:
+        stored = await super().load(key, known)
+        self.looks += 1
+        return stored and (stored._replace(is_owned=False) if self.looks == 1 else stored)
+
+
+async def test_who_follows_a_run_is_told_of_all_of_it_though_its_owner_was_looked_for_too_early() -> None:
+    slow, store, told = Slow(), EarlyLook(), list[Event]()
+    async with asyncio.timeout(10), compiled(store, slow) as app:
+        await app.asubmit({}, {**CONFIG, "run_id": "r"})
+        following = asyncio.create_task(
+            followed(app.runtime.journal, "t", "r", 0, lambda events, _: told.extend(events))
+        )
+        while store.looks < 2:
+            await asyncio.sleep(0.001)
+        slow.let_go.set()
+        assert (await following).status is ExecutionStatus.COMPLETED
+    assert told[-1].event_type is EventType.COMPLETED
