@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
-import time
 import weakref
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -17,6 +16,7 @@ from typing import Literal, NamedTuple
 
 from taf.checkpointer import sqlite_mail
 from taf.checkpointer import sqlite_rows as rows
+from taf.checkpointer import sqlite_writing as writing
 from taf.checkpointer.base import (
     ALL_THREADS,
     NO_MAIL,
@@ -38,7 +38,8 @@ from taf.checkpointer.base import (
     ThreadRow,
     Watcher,
 )
-from taf.checkpointer.begins import Begins, begun, fits
+from taf.checkpointer.begins import Begins
+from taf.checkpointer.sqlite_claims import Claims
 from taf.checkpointer.sqlite_machinery import Machinery
 from taf.checkpointer.sqlite_pulse import Lease, lease_end
 from taf.checkpointer.sqlite_worker import Worker
@@ -74,6 +75,7 @@ class SqliteCheckpointer(Begins, BaseCheckpointer):
             raise ConfigError(f'synchronous is "FULL" or "NORMAL", not {synchronous!r}.')
         # The real path: the owners' files have to be found under one name, whatever name this process uses.
         self._machinery = Machinery(os.path.realpath(_checked(path)), synchronous, busy_timeout)
+        self._claims = Claims(self._machinery)
         self._end = weakref.finalize(self, self._machinery.end, PATIENCE)
 
     # -- owning ------------------------------------------------------------------------------------
@@ -108,55 +110,25 @@ class SqliteCheckpointer(Begins, BaseCheckpointer):
                 self._machinery.pulse.drop(key, lease.epoch, only=lease)
 
         def work(connection: sqlite3.Connection) -> tuple[Grant | None, _Told | None]:
-            grant = self._acquire(connection, key, seconds, known, create)
-            lease = None if grant is None else self._machinery.pulse.lease(key, grant.epoch)
-            held.extend(() if lease is None else [lease])
-            if first is None or grant is None or not fits(first, grant):
+            granted = self._claims.acquire(connection, key, seconds, known, create, first)
+            if granted is None:
+                return None, None
+            grant, lease, signals = granted
+            held.append(lease)
+            if first is None or not grant.has_begun:
                 return grant, None
-            return begun(first, grant), self._append(connection, first._replace(epoch=grant.epoch))[1]
+            return grant, self._told(connection, lease, first, signals)
 
         # A power cut ends all owners of a machine, so the claims that it undoes are nobody's.
         what, is_synced = f'acquire thread "{key.thread}"', first is not None
         return (await self._writer.run(what, work, after, undo=undo, is_synced=is_synced))[0]
-
-    def _acquire(
-        self, connection: sqlite3.Connection, key: ThreadKey, seconds: float, known: Known | None, create: bool
-    ) -> Grant | None:
-        state = rows.find(connection, key)
-        if state is not None and self._is_owned(key, state):
-            raise ThreadBusyError(key.thread, state.run_id or None)
-        if not create and (state is None or not state.head):
-            return None  # one without records is what an owner left who died before it wrote any
-        machinery, is_new = self._machinery, state is None
-        claim = rows.Claim(machinery.lock.hold(), lease_end(seconds), machinery.boot)
-        state = state or rows.create(connection, key, claim)
-        stored, mail = rows.stored(connection, state, known, is_owned=False), sqlite_mail.mail(connection, state)
-        epoch = state.epoch if is_new else rows.take(connection, state.thread, claim)
-        # Held at once, and not after the commit: the next job of this transaction may want the same thread.
-        place = Place(state.thread, state.revision)
-        machinery.pulse.hold(key, Lease(state.thread, epoch, claim.owner, seconds, place))
-        return Grant(epoch, stored, mail)
-
-    def _is_owned(self, key: ThreadKey, state: rows.ThreadState, known: dict[str, bool] | None = None) -> bool:
-        """Say whether a thread's owner lives. ``known`` keeps, for as long as it is passed on, which owners do."""
-        machinery = self._machinery
-        if state.owner is None or state.lease_until is None:
-            return False
-        if state.owner == machinery.lock.owner:
-            return machinery.pulse.lease(key, state.epoch) is not None
-        if state.boot_id != machinery.boot or state.lease_until <= time.monotonic_ns():
-            return False
-        known = {} if known is None else known
-        if state.owner not in known:
-            known[state.owner] = machinery.lock.is_alive(state.owner)
-        return known[state.owner]
 
     def abandon(self, key: ThreadKey, epoch: int) -> None:
         """See ``BaseCheckpointer.abandon``. The thread is released in passing, or else when its lease ends."""
         machinery = self._machinery
         lease = None if machinery.opened_in.is_another else machinery.pulse.drop(key, epoch)
         if lease is not None:
-            machinery.writer.post(lambda connection: rows.release(connection, lease.thread, epoch, lease.owner))
+            machinery.writer.post(lambda connection: writing.release(connection, lease.thread, epoch, lease.owner))
 
     # -- writing -----------------------------------------------------------------------------------
 
@@ -172,20 +144,28 @@ class SqliteCheckpointer(Begins, BaseCheckpointer):
         return (await self._writer.run(what, work, after))[0]
 
     def _append(self, connection: sqlite3.Connection, commit: Commit) -> tuple[Sequence[Signal], _Told | None]:
-        pulse, key = self._machinery.pulse, commit.key
-        lease = pulse.lease(key, commit.epoch)
-        if lease is None or not rows.write(connection, lease.thread, lease.owner, lease_end(lease.seconds), commit):
+        key = commit.key
+        lease = self._machinery.pulse.lease(key, commit.epoch)
+        until = 0 if lease is None else lease_end(lease.seconds)
+        signals = None if lease is None else writing.write(connection, lease.thread, lease.owner, until, commit)
+        if lease is None or signals is None:
             raise StaleOwnerError(key.thread, commit.epoch)
         sqlite_mail.take(connection, lease.thread, commit)
-        signals = rows.signals(connection, lease.thread, commit.run_id)
-        head, told = commit.records[-1].sequence if commit.records else commit.expected, None
-        if pulse.watches.wants(key, has_signals=bool(signals)):
-            left = () if commit.is_release else signals
-            place = Place(lease.thread, rows.revision(connection, lease.thread))
-            told = _Told(place, Change(head, commit.status, commit.run_id, left))
-        if commit.is_release:
-            rows.release(connection, lease.thread, commit.epoch, lease.owner, is_empty=not head)
+        told = self._told(connection, lease, commit, signals)
+        if commit.is_release and not (commit.records or commit.expected):
+            writing.sweep(connection, lease.thread)
         return signals, told
+
+    def _told(
+        self, connection: sqlite3.Connection, lease: Lease, commit: Commit, signals: Sequence[Signal]
+    ) -> _Told | None:
+        """Return what watchers are told of a commit that was written in this transaction."""
+        if not self._machinery.pulse.watches.wants(commit.key, has_signals=bool(signals)):
+            return None
+        head = commit.records[-1].sequence if commit.records else commit.expected
+        left = () if commit.is_release else signals
+        place = Place(lease.thread, rows.revision(connection, lease.thread))
+        return _Told(place, Change(head, commit.status, commit.run_id, left))
 
     async def signal(self, key: ThreadKey, signal: Signal) -> bool:
         """See ``BaseCheckpointer.signal``."""
@@ -195,9 +175,9 @@ class SqliteCheckpointer(Begins, BaseCheckpointer):
 
     def _signal(self, connection: sqlite3.Connection, key: ThreadKey, signal: Signal) -> _Told | None:
         state = rows.find(connection, key)
-        if state is None or state.run_id != signal.run_id or not self._is_owned(key, state):
+        if state is None or state.run_id != signal.run_id or not self._claims.is_owned(key, state):
             return None
-        rows.leave(connection, state.thread, signal)
+        writing.leave(connection, state.thread, signal)
         return self._left(connection, state)
 
     @staticmethod
@@ -213,11 +193,11 @@ class SqliteCheckpointer(Begins, BaseCheckpointer):
         def work(connection: sqlite3.Connection) -> tuple[int | None, _Told | None]:
             state = rows.find(connection, key)
             there = None if state is None else sqlite_mail.waiting(connection, state, message.run_id)
-            if state is None or there is not None or not self._is_owned(key, state):
+            if state is None or there is not None or not self._claims.is_owned(key, state):
                 return there, None
             number = sqlite_mail.put(connection, state, message)
             if signal is not None:
-                rows.leave(connection, state.thread, signal)
+                writing.leave(connection, state.thread, signal)
             return number, self._left(connection, state)
 
         def after(left: tuple[int | None, _Told | None]) -> None:
@@ -258,9 +238,9 @@ class SqliteCheckpointer(Begins, BaseCheckpointer):
             state = rows.find(connection, key)
             if state is None or (state.born, state.head) != (cut.born, cut.expected):
                 return False
-            if state.floor >= cut.base.sequence or self._is_owned(key, state):
+            if state.floor >= cut.base.sequence or self._claims.is_owned(key, state):
                 return False
-            rows.prune(connection, state.thread, cut)
+            writing.prune(connection, state.thread, cut)
             return True
 
         return await self._writer.run(f'prune thread "{key.thread}"', work)
@@ -272,9 +252,9 @@ class SqliteCheckpointer(Begins, BaseCheckpointer):
             state = rows.find(connection, key)
             if state is None or expected not in (None, state.head):
                 return False
-            if self._is_owned(key, state):
+            if self._claims.is_owned(key, state):
                 raise ThreadBusyError(key.thread, state.run_id or None)
-            rows.remove(connection, state.thread)
+            writing.remove(connection, state.thread)
             return state.head > 0
 
         return await self._writer.run(f'delete thread "{key.thread}"', work)
@@ -288,7 +268,7 @@ class SqliteCheckpointer(Begins, BaseCheckpointer):
             state = rows.find(connection, key)
             if state is None or not state.head:
                 return None
-            return rows.stored(connection, state, known, is_owned=self._is_owned(key, state))
+            return rows.stored(connection, state, known, is_owned=self._claims.is_owned(key, state))
 
         return await self._reader.run(f'load thread "{key.thread}"', work)
 
@@ -321,7 +301,7 @@ class SqliteCheckpointer(Begins, BaseCheckpointer):
         known: dict[str, bool] = {}
 
         def is_owned(state: rows.ThreadState) -> bool:
-            return self._is_owned(ThreadKey(tenant, state.name), state, known)
+            return self._claims.is_owned(ThreadKey(tenant, state.name), state, known)
 
         return await self._reader.run(
             "list threads",

@@ -6,6 +6,7 @@ import sqlite3
 
 from taf.checkpointer.base import Commit, Mail, Posted
 from taf.checkpointer.sqlite_rows import Kinds, ThreadState, fitting
+from taf.checkpointer.sqlite_writing import sweep
 
 _MESSAGE: Kinds = ((str,), (str,), (float,), (bytes,), (int,))
 
@@ -55,9 +56,7 @@ def amend(connection: sqlite3.Connection, thread: int, message: int, body: bytes
         " WHERE id = ?",
         (body is None, thread),
     )
-    connection.execute(
-        "DELETE FROM taf_threads WHERE id = ? AND head = 0 AND messages = 0 AND owner IS NULL", (thread,)
-    )
+    sweep(connection, thread)
     return True
 
 

@@ -17,6 +17,7 @@ from typing import NamedTuple
 from taf.checkpointer import sqlite_rows as rows
 from taf.checkpointer.base import Change, ThreadKey, Watcher
 from taf.checkpointer.sqlite_file import SqliteFile, roll_back
+from taf.checkpointer.sqlite_writing import renew
 from taf.checkpointer.watches import NOWHERE, Place, Watches
 from taf.errors import CheckpointerClosedError, StoreCorruptError
 
@@ -167,7 +168,7 @@ class Pulse:
         lost = [
             (key, lease)
             for key, lease in leases
-            if not rows.renew(connection, lease.thread, lease.epoch, lease.owner, lease_end(lease.seconds))
+            if not renew(connection, lease.thread, lease.epoch, lease.owner, lease_end(lease.seconds))
         ]
         connection.execute("COMMIT")
         for key, lease in lost:

@@ -1,4 +1,4 @@
-"""The rows of the database: every statement, as functions that run inside the caller's transaction.
+"""The rows of the SQLite database and how they are read: functions that run inside the caller's transaction.
 
 SQLite keeps values of any type in any column. Bytes are cast to BLOB when they are read, and all else is looked at, so
 that whatever somebody put into the file arrives as what it should be, or as ``StoreCorruptError``.
@@ -12,8 +12,6 @@ from types import NoneType
 from typing import Any, NamedTuple, TypeAlias
 
 from taf.checkpointer.base import (
-    Commit,
-    Cut,
     InterruptRow,
     Known,
     Listing,
@@ -27,7 +25,6 @@ from taf.checkpointer.base import (
     place_of,
 )
 from taf.errors import StoreCorruptError
-from taf.ids import new_id
 
 
 class ThreadState(NamedTuple):
@@ -47,28 +44,24 @@ class ThreadState(NamedTuple):
     floor: int = 0
     messages: int = 0
     amendments: int = 0
-
-
-class Claim(NamedTuple):
-    """What an owner writes into the thread's row, beside the epoch."""
-
-    owner: str
-    lease_until: int
-    boot_id: str
+    signals: int = 0
 
 
 _STATE = (
-    "id, born, head, status, run_id, revision, epoch, owner, lease_until, boot_id, thread, floor, messages, amendments"
+    "id, born, head, status, run_id, revision, epoch, owner, lease_until, boot_id, thread, floor, messages, amendments,"
+    " signals"
 )
 
 _FIND = f"SELECT {_STATE} FROM taf_threads WHERE tenant = ? AND thread = ?"
+
+_FIND_WITH_EPOCH = f"SELECT last + 1, {_STATE} FROM taf_epochs LEFT JOIN taf_threads ON tenant = ? AND thread = ?"
 
 Kinds: TypeAlias = tuple[tuple[type, ...], ...]
 
 _INT, _TEXT, _BYTES = (int,), (str,), (bytes,)
 _THREAD: Kinds = (
     *(_INT, _TEXT, _INT, _TEXT, _TEXT, _INT, _INT),
-    *((str, NoneType), (int, NoneType), (str, NoneType), _TEXT, _INT, _INT, _INT),
+    *((str, NoneType), (int, NoneType), (str, NoneType), _TEXT, _INT, _INT, _INT, _INT),
 )
 _SNAPSHOT: Kinds = (_INT, (int, NoneType), _BYTES)
 _ITEMS: Kinds = (_INT, _BYTES)
@@ -81,6 +74,14 @@ def find(connection: sqlite3.Connection, key: ThreadKey) -> ThreadState | None:
     """Return a thread's row."""
     row = connection.execute(_FIND, key).fetchone()
     return None if row is None else ThreadState._make(fitting(row, _THREAD, key.thread))
+
+
+def find_with_epoch(connection: sqlite3.Connection, key: ThreadKey) -> tuple[ThreadState | None, int]:
+    """Return a thread's row, and the next epoch: it is higher than all before, of any thread."""
+    epoch, *row = connection.execute(_FIND_WITH_EPOCH, key).fetchone() or (None,)
+    if not isinstance(epoch, int):
+        raise StoreCorruptError(key.thread, None, "the counter of epochs is lost")
+    return None if row[0] is None else ThreadState._make(fitting(row, _THREAD, key.thread)), epoch
 
 
 def fitting(row: Sequence[Any], kinds: Kinds, thread: str) -> Sequence[Any]:
@@ -237,150 +238,3 @@ def _wanted(listing: Listing, after: str) -> tuple[list[str], list[Any]]:
         by_time = listing.is_newest_first
         found.append(("(updated, thread) < (?, ?)", place_of(after)) if by_time else ("thread > ?", [after]))
     return [condition for condition, _ in found], [value for _, values in found for value in values]
-
-
-# -- writing ---------------------------------------------------------------------------------------
-
-
-def create(connection: sqlite3.Connection, key: ThreadKey, claim: Claim) -> ThreadState:
-    """Make a thread without records for its first owner, and return its row."""
-    born, epoch = new_id(), _next_epoch(connection)
-    cursor = connection.execute(
-        "INSERT INTO taf_threads (tenant, thread, born, epoch, owner, lease_until, boot_id)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?)",
-        (*key, born, epoch, *claim),
-    )
-    return ThreadState(int(cursor.lastrowid or 0), born, 0, "idle", "", 0, epoch, *claim, key.thread)
-
-
-def take(connection: sqlite3.Connection, thread: int, claim: Claim) -> int:
-    """Make somebody the owner of a thread that is there, and return the epoch."""
-    epoch = _next_epoch(connection)
-    connection.execute(
-        "UPDATE taf_threads SET epoch = ?, owner = ?, lease_until = ?, boot_id = ? WHERE id = ?",
-        (epoch, *claim, thread),
-    )
-    # What was said to whoever owned it before; a signal to a run stays, should that run be continued.
-    connection.execute("DELETE FROM taf_signals WHERE thread = ? AND run_id = ''", (thread,))
-    return epoch
-
-
-def _next_epoch(connection: sqlite3.Connection) -> int:
-    """Return an epoch higher than all before, of any thread."""
-    connection.execute("UPDATE taf_epochs SET last = last + 1")
-    (epoch,) = connection.execute("SELECT last FROM taf_epochs").fetchone()
-    return int(epoch)
-
-
-def renew(connection: sqlite3.Connection, thread: int, epoch: int, owner: str, lease_until: int) -> bool:
-    """Move the end of a lease; return False when it was lost."""
-    cursor = connection.execute(
-        "UPDATE taf_threads SET lease_until = ? WHERE id = ? AND epoch = ? AND owner = ?",
-        (lease_until, thread, epoch, owner),
-    )
-    return cursor.rowcount == 1
-
-
-# The fence and the new head in one statement: nobody can come in between.
-_MOVE = (
-    "UPDATE taf_threads SET head = ?, status = ?, run_id = ?, updated = coalesce(?, updated), lease_until = ?,"
-    " graph = coalesce(nullif(?, ''), graph), revision = revision + 1"
-    " WHERE id = ? AND epoch = ? AND head = ? AND owner = ?"
-)
-_MOVE_UNLESS_AMENDED = f"{_MOVE} AND amendments = ?"
-
-_RECORD_PLAIN = "INSERT INTO taf_journal (thread, sequence, kind, run_id, at, step, body) VALUES (?, ?, ?, ?, ?, ?, ?)"
-_RECORD_ITEMS = (
-    "INSERT INTO taf_journal (thread, sequence, kind, run_id, at, step, body, items) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
-)
-
-
-def write(connection: sqlite3.Connection, thread: int, owner: str, lease_until: int, commit: Commit) -> bool:
-    """Write all of a commit except its release. Return False, with nothing written, when the fence refuses it.
-
-    The driver takes plain ints, floats, strings and bytearrays as they are. For all else, None and bytes too, it looks
-    for somebody who adapts them, each time anew: a twentieth of a small commit.
-    """
-    written, status, amendments = commit.records, str(commit.status), commit.taken and commit.taken.amendments
-    head, at = (written[-1].sequence, written[-1].at) if written else (commit.expected, None)
-    values = (head, status, commit.run_id, at, lease_until, commit.graph, thread, commit.epoch, commit.expected, owner)
-    if amendments is None:
-        cursor = connection.execute(_MOVE, values)
-    else:
-        cursor = connection.execute(_MOVE_UNLESS_AMENDED, (*values, amendments))
-    if cursor.rowcount != 1:
-        return False
-    for sequence, kind, run_id, at, body, items, step in written:
-        row = thread, sequence, kind, run_id, at, step, bytearray(body)
-        if items is None:
-            connection.execute(_RECORD_PLAIN, row)
-        else:
-            connection.execute(_RECORD_ITEMS, (*row, bytearray(items)))
-    if commit.interrupts:
-        _write_interrupts(connection, thread, commit.interrupts)
-    if commit.snapshot is not None:
-        _replace_snapshot(connection, thread, commit.snapshot)
-    return True
-
-
-def prune(connection: sqlite3.Connection, thread: int, cut: Cut) -> None:
-    """Put a base in the place of the records below it."""
-    connection.execute("UPDATE taf_threads SET floor = ? WHERE id = ?", (cut.base.sequence, thread))
-    connection.execute("DELETE FROM taf_journal WHERE thread = ? AND sequence < ?", (thread, cut.base.sequence))
-    _replace_snapshot(connection, thread, cut.base, "taf_bases")
-    _replace_snapshot(connection, thread, cut.snapshot)
-    connection.executemany(
-        "DELETE FROM taf_interrupts WHERE thread = ? AND id = ?", [(thread, name) for name in cut.interrupts]
-    )
-
-
-def _write_interrupts(connection: sqlite3.Connection, thread: int, rows: Sequence[InterruptRow]) -> None:
-    connection.executemany(
-        "INSERT INTO taf_interrupts (thread, id, status, node, changed, body) VALUES (?, ?, ?, ?, ?, ?)"
-        " ON CONFLICT (id) DO UPDATE SET thread = excluded.thread, status = excluded.status, node = excluded.node,"
-        " changed = excluded.changed, body = excluded.body",
-        [(thread, *row) for row in rows],
-    )
-
-
-def _replace_snapshot(
-    connection: sqlite3.Connection, thread: int, snapshot: Snapshot | None, table: str = "taf_snapshots"
-) -> None:
-    connection.execute(f"DELETE FROM {table} WHERE thread = ?", (thread,))
-    if snapshot is not None:
-        connection.executemany(
-            f"INSERT INTO {table} (thread, part, sequence, items_from, body) VALUES (?, ?, ?, ?, ?)",
-            [(thread, part, snapshot.sequence, snapshot.items_from, body) for part, body in enumerate(snapshot.parts)],
-        )
-
-
-def release(connection: sqlite3.Connection, thread: int, epoch: int, owner: str, *, is_empty: bool = True) -> None:
-    """Give a thread back and drop its signals. Nothing happens when it was lost.
-
-    One without records and messages is removed; ``is_empty=False``: it is known to have records.
-    """
-    cursor = connection.execute(
-        "UPDATE taf_threads SET owner = NULL, lease_until = NULL, boot_id = NULL"
-        " WHERE id = ? AND epoch = ? AND owner = ?",
-        (thread, epoch, owner),
-    )
-    if cursor.rowcount == 1:
-        connection.execute("DELETE FROM taf_signals WHERE thread = ?", (thread,))
-        if is_empty:
-            connection.execute("DELETE FROM taf_threads WHERE id = ? AND head = 0 AND messages = 0", (thread,))
-
-
-def leave(connection: sqlite3.Connection, thread: int, signal: Signal) -> None:
-    """Leave a signal. The revision is what makes watchers look."""
-    connection.execute(
-        "INSERT INTO taf_signals (thread, run_id, kind, body) VALUES (?, ?, ?, ?)",
-        (thread, signal.run_id, signal.kind, signal.body),
-    )
-    connection.execute("UPDATE taf_threads SET revision = revision + 1 WHERE id = ?", (thread,))
-
-
-def remove(connection: sqlite3.Connection, thread: int) -> None:
-    """Remove a thread and all that belongs to it."""
-    for table in ("taf_journal", "taf_snapshots", "taf_bases", "taf_interrupts", "taf_signals", "taf_messages"):
-        connection.execute(f"DELETE FROM {table} WHERE thread = ?", (thread,))
-    connection.execute("DELETE FROM taf_threads WHERE id = ?", (thread,))

@@ -9,6 +9,7 @@ from pathlib import Path
 import taf.checkpointer
 from taf.checkpointer.base import Cut, Listing, Snapshot, ThreadKey
 from taf.checkpointer.sqlite import SqliteCheckpointer
+from taf.testing.store.owner import Owner
 
 SQL = Path(taf.checkpointer.__file__).parent / "sql"
 KEY = ThreadKey("", "t")
@@ -43,3 +44,15 @@ async def test_a_file_of_the_first_version_is_listed_read_and_pruned(tmp_path: P
         stored = await store.load(KEY)
         assert stored is not None
         assert (stored.floor, stored.snapshot) == (2, Snapshot(2, None, (b"base",)))
+
+
+async def test_a_signal_that_waits_in_an_old_file_is_heard(tmp_path: Path) -> None:
+    make_first_version(tmp_path / "t.db")
+    with closing(sqlite3.connect(tmp_path / "t.db")) as connection:
+        connection.execute("INSERT INTO taf_signals (thread, run_id, kind, body) VALUES (1, 'r', 'stop', x'')")
+        connection.commit()
+    async with SqliteCheckpointer(tmp_path / "t.db") as store:
+        owner = await Owner.of(store, KEY)
+        assert [signal.kind for signal in await owner.step(run_id="r")] == ["stop"]
+        assert [signal.kind for signal in await owner.release(run_id="r")] == ["stop"]
+        assert await (await Owner.of(store, KEY)).step(run_id="r") == ()
