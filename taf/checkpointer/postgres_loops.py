@@ -112,12 +112,14 @@ class LoopConnection:
     def _drive(self, work: Coroutine[asyncio.Future[Any] | None, None, None]) -> None:
         # Not as a task: the end of a loop cancels those, and nobody would know what was written.
         def go_on(_: object = None) -> None:
-            with suppress(StopIteration):
+            try:
                 awaited = work.send(None)
-                if awaited is None:
-                    self._loop.call_soon(go_on)
-                else:
-                    awaited.add_done_callback(go_on)
+            except StopIteration:
+                return
+            if awaited is None:
+                self._loop.call_soon(go_on)
+            else:
+                awaited.add_done_callback(go_on)
 
         go_on()
 

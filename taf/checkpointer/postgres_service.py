@@ -128,6 +128,7 @@ class Service:
 
     def _main(self, loop: asyncio.AbstractEventLoop) -> None:
         asyncio.set_event_loop(loop)
+        loop.set_exception_handler(_unless_left_behind)
         self._opening = asyncio.Lock()
         session = loop.create_task(self._session.keep())
         try:
@@ -238,6 +239,12 @@ class Service:
             if connection.get_server_pid() != await connection.fetchval("SELECT pg_backend_pid()"):
                 pool.terminate()
                 raise StoreUnavailableError("use the connection", _POOLER)
+
+
+def _unless_left_behind(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Say what is wrong, but for a future that the driver leaves behind when it is cancelled as it connects."""
+    if not isinstance(context.get("exception"), ConnectionError) or isinstance(context.get("future"), asyncio.Task):
+        loop.default_exception_handler(context)
 
 
 async def _nothing(_: Any) -> None:

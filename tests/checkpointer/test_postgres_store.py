@@ -26,7 +26,7 @@ from taf.errors import (
     StoreUnavailableError,
     ThreadBusyError,
 )
-from taf.testing.store.owner import KEY, RUN, Owner, make_record, until, until_acquired
+from taf.testing.store.owner import HANG, KEY, RUN, Owner, make_record, until, until_acquired
 
 
 @pytest.fixture
@@ -382,3 +382,21 @@ async def test_a_connection_goes_back_to_the_pool_when_nobody_needs_it(
         for _ in range(3):
             await asyncio.gather(owner.step(), *[store.load(KEY) for _ in range(6)])
             await until(lambda: not connections._spare and connections._pool.get_idle_size())
+
+
+async def test_what_the_driver_leaves_behind_is_not_told(
+    store: PgCheckpointer, caplog: pytest.LogCaptureFixture
+) -> None:
+    def leave(error: Exception) -> None:
+        asyncio.get_running_loop().create_future().set_exception(error)
+        gc.collect()
+        left.set()
+
+    await store.threads()
+    for error in (ConnectionError("unexpected connection_lost() call"), ValueError("a fault")):
+        left = threading.Event()
+        store._machinery.service.call(lambda error=error: leave(error))
+        await asyncio.to_thread(left.wait, HANG)
+    (told,) = [record for record in caplog.records if record.name == "asyncio"]
+    assert "never retrieved" in told.getMessage()
+    assert "a fault" in told.getMessage()
