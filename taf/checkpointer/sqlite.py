@@ -39,7 +39,7 @@ from taf.checkpointer.base import (
     Watcher,
 )
 from taf.checkpointer.begins import Begins
-from taf.checkpointer.sqlite_claims import Claims
+from taf.checkpointer.sqlite_claims import Claims, Granted
 from taf.checkpointer.sqlite_machinery import Machinery
 from taf.checkpointer.sqlite_pulse import Lease, lease_end
 from taf.checkpointer.sqlite_worker import Worker
@@ -96,7 +96,7 @@ class SqliteCheckpointer(Begins, BaseCheckpointer):
         self, key: ThreadKey, seconds: float, known: Known | None, create: bool, first: Commit | None = None
     ) -> Grant | None:
         loop = asyncio.get_running_loop()
-        held: list[Lease] = []
+        held: list[Granted] = []
 
         def after(made: tuple[Grant | None, _Told | None]) -> None:
             self._tell(key, made[1])
@@ -106,18 +106,18 @@ class SqliteCheckpointer(Begins, BaseCheckpointer):
 
         def undo() -> None:
             # A COMMIT that failed may be on disk all the same: the row then names this owner, who must not keep it.
-            for lease in held:
-                self._machinery.pulse.drop(key, lease.epoch, only=lease)
+            while held:
+                granted = held.pop()
+                self._machinery.pulse.put_back(key, granted.lease, granted.before)
 
         def work(connection: sqlite3.Connection) -> tuple[Grant | None, _Told | None]:
             granted = self._claims.acquire(connection, key, seconds, known, create, first)
             if granted is None:
                 return None, None
-            grant, lease, signals = granted
-            held.append(lease)
-            if first is None or not grant.has_begun:
-                return grant, None
-            return grant, self._told(connection, lease, first, signals)
+            held.append(granted)
+            if first is None or not granted.grant.has_begun:
+                return granted.grant, None
+            return granted.grant, self._told(connection, granted.lease, first, granted.signals)
 
         # A power cut ends all owners of a machine, so the claims that it undoes are nobody's.
         what, is_synced = f'acquire thread "{key.thread}"', first is not None

@@ -17,15 +17,17 @@ from taf.checkpointer.sqlite_pulse import Lease, lease_end
 from taf.checkpointer.watches import Place
 from taf.errors import ThreadBusyError
 
-NO_SIGNALS: Sequence[Signal] = ()
-
 
 class Granted(NamedTuple):
-    """A thread that was given to its owner. ``signals`` wait for the run, when its first commit was written."""
+    """A thread that was given to its owner. ``before`` is a lease whose release is not committed yet.
+
+    ``signals`` wait for the run, when its first commit was written.
+    """
 
     grant: Grant
     lease: Lease
-    signals: Sequence[Signal] = NO_SIGNALS
+    before: Lease | None
+    signals: Sequence[Signal]
 
 
 class Claims:
@@ -67,12 +69,12 @@ class Claims:
         state = state or writing.create(connection, key)
         claim = writing.Claim(epoch, machinery.lock.hold(), lease_end(seconds), machinery.boot)
         stored, mail = rows.stored(connection, state, known, is_owned=False), sqlite_mail.mail(connection, state)
-        grant, signals = Grant(epoch, stored, mail), NO_SIGNALS
+        grant = Grant(epoch, stored, mail)
+        signals: Sequence[Signal] = ()
         if first is not None and fits(first, grant):
             grant, signals = begun(first, grant), writing.begin(connection, state, claim, first)
         else:
             writing.take(connection, state, claim)
         # Held at once, and not after the commit: the next job of this transaction may want the same thread.
         lease = Lease(state.thread, epoch, claim.owner, seconds, Place(state.thread, state.revision))
-        machinery.pulse.hold(key, lease)
-        return Granted(grant, lease, signals)
+        return Granted(grant, lease, machinery.pulse.hold(key, lease), signals)

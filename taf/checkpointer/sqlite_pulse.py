@@ -65,23 +65,35 @@ class Pulse:
 
     # -- leases ------------------------------------------------------------------------------------
 
-    def hold(self, key: ThreadKey, lease: Lease) -> None:
-        """Renew a lease from now on."""
+    def hold(self, key: ThreadKey, lease: Lease) -> Lease | None:
+        """Renew a lease from now on; return the one that was held before."""
         with self._condition:
+            before = self._leases.get(key)
             self._leases[key] = lease
             self._renewal_due = min(self._renewal_due, time.monotonic() + _period(lease))
             self._wake_by(self._renewal_due)
+            return before
+
+    def put_back(self, key: ThreadKey, lease: Lease, before: Lease | None) -> None:
+        """Undo ``hold``, of that very lease."""
+        with self._condition:
+            if self._leases.get(key) is not lease:
+                return
+            if before is None:
+                del self._leases[key]
+            else:
+                self._leases[key] = before
 
     def lease(self, key: ThreadKey, epoch: int) -> Lease | None:
         """Return a lease, if it is still held."""
         lease = self._leases.get(key)
         return lease if lease is not None and lease.epoch == epoch else None
 
-    def drop(self, key: ThreadKey, epoch: int, *, only: Lease | None = None) -> Lease | None:
-        """Stop renewing a lease, and return it if it was held. ``only``: not another one of the same epoch."""
+    def drop(self, key: ThreadKey, epoch: int) -> Lease | None:
+        """Stop renewing a lease, and return it if it was held."""
         with self._condition:
             lease = self.lease(key, epoch)
-            if lease is not None and (only is None or lease is only):
+            if lease is not None:
                 del self._leases[key]
             return lease
 

@@ -1,7 +1,8 @@
 """One connection that does jobs for any number of event loops, in an OS thread of its own or in theirs.
 
-Jobs that wait together are done in one transaction: one commit for all, yet one that fails takes none with it. A job's
-outcome is told after the commit only. Whoever waits for it learns it, cancelled or not: a write is never in doubt.
+Jobs that wait together are done in one transaction: one commit for all, yet one that fails takes none with it. Most of
+those that fail have written nothing; where one has, all are done anew, each between savepoints. A job's outcome is told
+after the commit only. Whoever waits for it learns it, cancelled or not: a write is never in doubt.
 
 To cross into another thread and back costs more than a quick disk does. So what one run alone asks for is done on the
 spot, and the few jobs of one turn of an event loop at its end, in its thread, as long as that is quick and nobody else
@@ -65,6 +66,12 @@ class Job(Outcome[T]):
     def attempt(self, connection: sqlite3.Connection) -> None:
         """Do the work, in the worker."""
         self.result = self.work(connection)
+
+    def take_back(self) -> None:
+        """Undo what the work left in memory, since it is done anew."""
+        self.error = None
+        if self._undo is not None:
+            self._undo()
 
     def follow_up(self) -> None:
         """Do what has to follow the commit, or its failure, in the worker."""
@@ -258,9 +265,7 @@ class Worker:
             if len(batch) == 1:
                 batch[0].attempt(connection)
             else:
-                # Each between savepoints: to do the others anew after a failure would do twice what they keep here.
-                for job in batch:
-                    self._attempt(connection, job)
+                self._do_all(connection, batch)
             connection.execute("COMMIT")
         except BaseException as error:
             for job in batch:
@@ -297,15 +302,34 @@ class Worker:
             return False
         return True
 
+    def _do_all(self, connection: sqlite3.Connection, batch: Sequence[Job[Any]]) -> None:
+        """Do jobs one behind the other, and all anew when one failed with something written."""
+        connection.execute("SAVEPOINT batch")
+        for number, job in enumerate(batch, 1):
+            written = connection.total_changes
+            try:
+                job.attempt(connection)
+            except Exception as error:
+                if not connection.in_transaction:
+                    # SQLite gave the whole transaction up, and with it what the jobs before wrote.
+                    raise
+                job.fail(error)
+                if connection.total_changes != written:
+                    for done in reversed(batch[:number]):
+                        done.take_back()
+                    connection.execute("ROLLBACK TO batch")
+                    self._do_each(connection, batch)
+                    return
+
     @staticmethod
-    def _attempt(connection: sqlite3.Connection, job: Job[Any]) -> None:
-        connection.execute("SAVEPOINT job")
-        try:
-            job.attempt(connection)
-        except Exception as error:
-            if not connection.in_transaction:
-                # SQLite gave the whole transaction up, and with it what the jobs before wrote.
-                raise
-            job.fail(error)
-            connection.execute("ROLLBACK TO job")
-        connection.execute("RELEASE job")
+    def _do_each(connection: sqlite3.Connection, batch: Sequence[Job[Any]]) -> None:
+        for job in batch:
+            connection.execute("SAVEPOINT job")
+            try:
+                job.attempt(connection)
+            except Exception as error:
+                if not connection.in_transaction:
+                    raise
+                job.fail(error)
+                connection.execute("ROLLBACK TO job")
+            connection.execute("RELEASE job")

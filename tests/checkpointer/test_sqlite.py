@@ -256,6 +256,51 @@ async def test_in_one_commit_too_a_thread_has_one_owner(store: SqliteCheckpointe
     ]
 
 
+async def test_one_that_fails_half_written_takes_none_with_it(
+    store: SqliteCheckpointer, path: Path, connections: list[Connection]
+) -> None:
+    first, bad, other = [await Owner.of(store, key) for key in (KEY, ThreadKey("", "bad"), OTHER)]
+    writer = of_writer(connections)
+    with locked(path):
+        tasks = await queued(
+            *(other.step(), first.step(is_release=True), Owner.of(store)),
+            *(bad.append(make_record(1), make_record(1)), fill(store, 3, ThreadKey("", "new"))),
+        )
+    outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+
+    assert [type(outcome).__name__ for outcome in outcomes] == [
+        *("tuple", "tuple", "Owner", "StoreUnavailableError", "NoneType")
+    ]
+    assert writer.statements.count("ROLLBACK TO batch") == 1
+    assert [len(await store.read(key)) for key in (OTHER, KEY, bad.key)] == [1, 1, 0]
+    with pytest.raises(ThreadBusyError):
+        await Owner.of(store)
+    with pytest.raises(StaleOwnerError):
+        await first.step()
+    heir = outcomes[2]
+    assert isinstance(heir, Owner)
+    await heir.step()
+    await bad.step()
+
+
+async def test_a_release_that_failed_with_the_claim_behind_it_keeps_its_lease(
+    store: SqliteCheckpointer, path: Path, connections: list[Connection]
+) -> None:
+    owner = await Owner.of(store)
+    await owner.step()
+    writer = of_writer(connections)
+    with locked(path):
+        tasks = await queued(fill(store, 1, OTHER), owner.step(is_release=True), Owner.of(store))
+        writer.failing = "COMMIT"
+    outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes[1:]] == [StoreUnavailableError] * 2
+    writer.failing = ""
+
+    owner.head = 1
+    await owner.release()
+    assert (await Owner.of(store)).head == 1
+
+
 @pytest.mark.parametrize("statement", ["COMMIT", "INSERT INTO taf_journal", "UPDATE taf_threads SET head", "BEGIN"])
 async def test_a_commit_that_fails_leaves_nothing(
     store: SqliteCheckpointer, path: Path, connections: list[Connection], statement: str
