@@ -306,30 +306,30 @@ class Worker:
         """Do jobs one behind the other, and all anew when one failed with something written."""
         connection.execute("SAVEPOINT batch")
         for number, job in enumerate(batch, 1):
-            written = connection.total_changes
-            try:
-                job.attempt(connection)
-            except Exception as error:
-                if not connection.in_transaction:
-                    # SQLite gave the whole transaction up, and with it what the jobs before wrote.
-                    raise
-                job.fail(error)
-                if connection.total_changes != written:
-                    for done in reversed(batch[:number]):
-                        done.take_back()
-                    connection.execute("ROLLBACK TO batch")
-                    self._do_each(connection, batch)
-                    return
+            if not self._leaves_whole(connection, job):
+                for done in reversed(batch[:number]):
+                    done.take_back()
+                connection.execute("ROLLBACK TO batch")
+                self._do_each(connection, batch)
+                return
 
-    @staticmethod
-    def _do_each(connection: sqlite3.Connection, batch: Sequence[Job[Any]]) -> None:
+    def _do_each(self, connection: sqlite3.Connection, batch: Sequence[Job[Any]]) -> None:
         for job in batch:
             connection.execute("SAVEPOINT job")
-            try:
-                job.attempt(connection)
-            except Exception as error:
-                if not connection.in_transaction:
-                    raise
-                job.fail(error)
+            if not self._leaves_whole(connection, job):
                 connection.execute("ROLLBACK TO job")
             connection.execute("RELEASE job")
+
+    @staticmethod
+    def _leaves_whole(connection: sqlite3.Connection, job: Job[Any]) -> bool:
+        """Do a job. Return False when it failed with something written."""
+        written = connection.total_changes
+        try:
+            job.attempt(connection)
+        except Exception as error:
+            if not connection.in_transaction:
+                # SQLite gave the whole transaction up, and with it what the jobs before wrote.
+                raise
+            job.fail(error)
+            return connection.total_changes == written
+        return True
