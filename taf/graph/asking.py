@@ -7,6 +7,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any, ParamSpec, TypeVar, cast, overload
 
+from taf.errors import ConfigError
 from taf.graph.context import current
 from taf.state.interrupts import QUESTION_ANSWERS
 
@@ -90,17 +91,19 @@ async def task(name: str, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> 
 
     The result is stored before it is returned, so it has to be storable; a model is, when ``fn`` says that it
     returns one. Calls are told apart by their order: a replay that calls another name there raises
-    ``NonDeterministicReplayError``.
+    ``NonDeterministicReplayError``. Raise ``ConfigError`` for what is not a name and a function.
     """
-    return await current("task").run_task(name, _bound(fn, kwargs), *args)
+    return await current("task").run_task(name, _bound(name, fn, kwargs), *args)
 
 
 def task_sync(name: str, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Do what ``task`` does, in a sync node."""
-    return cast("T", current("task_sync").run_task_sync(name, _bound(fn, kwargs), *args))
+    return cast("T", current("task_sync").run_task_sync(name, _bound(name, fn, kwargs), *args))
 
 
-def _bound(fn: Callable[..., Any], kwargs: dict[str, Any]) -> Callable[..., Any]:
+def _bound(name: object, fn: object, kwargs: dict[str, Any]) -> Callable[..., Any]:
+    if not isinstance(name, str) or not callable(fn):
+        raise ConfigError(f'A task is a name and a function, as in task("charge", charge, 5), not {name!r} and {fn!r}.')
     return partial(fn, **kwargs) if kwargs else fn
 
 

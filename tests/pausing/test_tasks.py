@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from taf import ExecutionStatus as Status
 from taf import RetryPolicy, interrupt, interrupt_sync, task, task_sync
 from taf.checkpointer import BaseCheckpointer
-from taf.errors import NotStorableError, OutsideNodeError
+from taf.errors import ConfigError, NotStorableError, OutsideNodeError
 from taf.graph import StateGraph
 from tests.pausing.trails import Slow, Trail, fan, loop, row
 from tests.styles import run
@@ -299,3 +299,19 @@ async def test_a_task_outside_a_node_is_an_error() -> None:
         await task("work", lambda: 1)
     with pytest.raises(OutsideNodeError, match="task_sync"):
         task_sync("work", lambda: 1)
+
+
+@pytest.mark.parametrize("is_async", [True, False])
+@pytest.mark.parametrize("given", [(print, 5), ("charge", 5), ("charge", "print")])
+async def test_what_is_no_name_and_function_is_no_task(
+    given: tuple[Any, ...], is_async: bool, store: BaseCheckpointer
+) -> None:
+    async def node(state: Trail) -> None:
+        await task(*given)
+
+    def sync_node(state: Trail) -> None:
+        task_sync(*given)
+
+    app = row("node", nodes={"node": node if is_async else sync_node}).compile(store)
+    with pytest.raises(ConfigError, match=r'a name and a function, as in task\("charge", charge, 5\), not'):
+        await app.ainvoke({}, CONFIG)
