@@ -145,9 +145,9 @@ class SqliteCheckpointer(Begins, BaseCheckpointer):
 
     def _append(self, connection: sqlite3.Connection, commit: Commit) -> tuple[Sequence[Signal], _Told | None]:
         key = commit.key
-        lease = self._machinery.pulse.lease(key, commit.epoch)
-        until = 0 if lease is None else lease_end(lease.seconds)
-        signals = None if lease is None else writing.write(connection, lease.thread, lease.owner, until, commit)
+        lease, signals = self._machinery.pulse.lease(key, commit.epoch), None
+        if lease is not None:
+            signals = writing.write(connection, lease.thread, lease.owner, lease_end(lease.seconds), commit)
         if lease is None or signals is None:
             raise StaleOwnerError(key.thread, commit.epoch)
         sqlite_mail.take(connection, lease.thread, commit)

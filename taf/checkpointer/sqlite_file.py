@@ -12,10 +12,10 @@ from taf.errors import StoreUnavailableError
 VERSION = 4
 """The number of the newest migration, kept in the file as ``user_version``."""
 
-WAL_PAGES = 400
-"""How many pages the write-ahead log takes, of 4 kB, before a commit copies them over, which may take milliseconds."""
+WAL_PAGES = 128
+"""How many pages the write-ahead log takes before it is copied over: it counts as storage too."""
 
-WAL_BYTES = 4 * 1024 * 1024
+WAL_BYTES = 1024 * 1024
 """To how much a log is cut that one large write has blown up."""
 
 

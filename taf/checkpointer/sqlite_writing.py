@@ -34,6 +34,8 @@ _CLAIM = "epoch = ?, owner = ?, lease_until = ?, boot_id = ?"
 _RELEASE = "owner = NULL, lease_until = NULL, boot_id = NULL, signals = 0"
 
 _BEGIN = f"{_HEAD}, {_CLAIM} WHERE id = ?"
+_TAKE = f"UPDATE taf_threads SET {_CLAIM} WHERE id = ?"
+_GIVE_BACK = f"UPDATE taf_threads SET {_RELEASE} WHERE id = ? AND epoch = ? AND owner = ?"
 
 
 def create(connection: sqlite3.Connection, key: ThreadKey) -> ThreadState:
@@ -46,7 +48,7 @@ def create(connection: sqlite3.Connection, key: ThreadKey) -> ThreadState:
 def take(connection: sqlite3.Connection, state: ThreadState, claim: Claim) -> None:
     """Make somebody the owner of a thread."""
     _count_epoch(connection)
-    connection.execute(f"UPDATE taf_threads SET {_CLAIM} WHERE id = ?", (*claim, state.thread))
+    connection.execute(_TAKE, (*claim, state.thread))
     _forget_last_owner(connection, state)
 
 
@@ -81,10 +83,7 @@ def renew(connection: sqlite3.Connection, thread: int, epoch: int, owner: str, l
 
 def release(connection: sqlite3.Connection, thread: int, epoch: int, owner: str) -> None:
     """Give a thread back and drop its signals, and it too when it is empty. Nothing happens when it was lost."""
-    cursor = connection.execute(
-        f"UPDATE taf_threads SET {_RELEASE} WHERE id = ? AND epoch = ? AND owner = ?", (thread, epoch, owner)
-    )
-    if cursor.rowcount == 1:
+    if connection.execute(_GIVE_BACK, (thread, epoch, owner)).rowcount == 1:
         _drop_signals(connection, thread)
         sweep(connection, thread)
 
