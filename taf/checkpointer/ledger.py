@@ -31,10 +31,11 @@ from taf.checkpointer.snapshots import SnapshotCodec
 from taf.errors import NotStorableError
 from taf.serialization import dumps
 from taf.state.channel import Op
+from taf.state.draft import Draft
 from taf.state.facts import Answered, Fact, Stepped, Task, quick_tuple
 from taf.state.interrupts import InterruptStatus
 from taf.state.run import Ahead, Run, arrived, evolve
-from taf.state.schema import StateSchema, Values
+from taf.state.schema import StateSchema
 from taf.tuples import NamedTuple
 
 SNAPSHOT_FLOOR = 64 * 1024
@@ -126,10 +127,14 @@ class Ledger:
             self.run, self._ahead = arrived(self._ahead), None
         return self.run
 
-    def stage(self, fact: Fact, values: Values | None = None) -> None:
-        """Take one more fact. An impossible or unstorable one raises, and is not taken. ``values``: see ``evolve``."""
+    def stage(self, fact: Fact, after: Run | None = None) -> None:
+        """Take one more fact. An impossible or unstorable one raises, and is not taken.
+
+        ``after``: the run that it leads to, from a caller who knows it already.
+        """
         journal, run = self._journal, self.catch_up()
-        after = evolve(journal.schema, run, fact, values)
+        if after is None:
+            after = evolve(journal.schema, run, fact)
         kind, body, items = journal.codec.encode(fact)
         at = journal.clock()
         if run.details is not after.details and (run.details.interrupts or after.details.interrupts):
@@ -138,6 +143,11 @@ class Ledger:
         self._facts += (fact,)
         self._tail_bytes += len(body)
         self.run = after
+
+    def stage_all(self, draft: Draft) -> None:
+        """Take the facts of a draft that was begun on the run as it is."""
+        for fact, after in draft.moves:
+            self.stage(fact, after)
 
     def stage_straight(self, task: Task, ops: Sequence[Op], ahead: Ahead) -> None:
         """Take a step of one node that led along its edges, for a run with no details.

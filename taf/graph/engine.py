@@ -27,9 +27,8 @@ from taf.events import Event
 from taf.graph.config import RunConfig
 from taf.graph.context import AnswerRefused, Context, Question
 from taf.graph.context import Pause as LeftToAsk
-from taf.graph.handover import Handover
 from taf.graph.inner import former_keys
-from taf.graph.intake import Answer, Call, Intake, Invoke, is_empty
+from taf.graph.intake import Answer, Call, Invoke, is_empty
 from taf.graph.multitask import URGENT, first_of
 from taf.graph.partials import NONE_SHOWN
 from taf.graph.plan import Decision, Finish, Pause, ReachLimit, RunNodes, plan, step
@@ -50,9 +49,9 @@ from taf.state.facts import (
     Stepped,
     Task,
 )
-from taf.state.interrupts import BREAKPOINT_ANSWERS, InterruptKind, InterruptStatus
+from taf.state.interrupts import BREAKPOINT_ANSWERS, InterruptKind, InterruptRecord, InterruptStatus
 from taf.state.renaming import Renaming
-from taf.state.run import Run
+from taf.state.run import Run, evolve
 from taf.state.schema import Values
 
 
@@ -167,34 +166,35 @@ class Engine(Serving):
 
     async def _take_in(self, call: Call, ledger: Ledger) -> None:
         """Stage what the call means, unless the run was stopped meanwhile."""
-        journal, intake = self.runtime.journal, self._intake(ledger)
-        thread_id, spec = ledger.key.thread, self.runtime.spec
+        runtime, spec = self.runtime, self.runtime.spec
         self.is_in_nodes = True  # users' code as well: what decides, and routers
         try:
-            run, fact = upgraded(spec, ledger)
-            means = await intake.facts(run, call, self.config.run_id, lambda: journal.interrupts(thread_id))
-            facts = await beginning(journal, spec, ledger, fact, means)
+            draft = upgraded(spec, ledger)
+            await runtime.intake.read(call, draft, self)
+            draft = await beginning(runtime.journal, spec, ledger, draft)
         except BaseException:
             if self._detaching is None:
                 await ledger.save(release=True)  # nothing was written: the thread stays as it was
             raise
         finally:
             self.is_in_nodes = False
-        self._look_at(ledger.mail.messages)
+        if ledger.mail.messages:
+            self._look_at(ledger.mail.messages)
         if self._detaching is None:
-            for one in facts:
-                ledger.stage(one)
+            ledger.stage_all(draft)
 
-    def _intake(self, ledger: Ledger) -> Intake:
-        options = self.runtime.options
-        return Intake(
-            self.runtime.spec,
-            lambda values: enter(self.runtime.spec, self, ledger.run, values),
-            decide=options.decide,
-            while_paused=options.while_paused,
-            clock=options.clock,
-            handover=Handover(self.runtime.journal, options.keep_superseded),
-        )
+    @property
+    def run_id(self) -> str:
+        """The run."""
+        return self.config.run_id
+
+    async def entered(self, run: Run, values: Values) -> tuple[Task, ...]:
+        """Return what a pass begins with, on the values that the input led to."""
+        return await enter(self.runtime.spec, self, run, values)
+
+    async def closed(self) -> Sequence[InterruptRecord]:
+        """Return the thread's interrupts, those that were answered before among them."""
+        return await self.runtime.journal.interrupts(self.run.thread_id)
 
     # -- the one way of a step ---------------------------------------------------------------------
 
@@ -248,8 +248,8 @@ class Engine(Serving):
         self.partials = NONE_SHOWN
         self.runner.left_behind = NOTHING_LEFT
 
-    async def _step_done(self, run: Run, outputs: Sequence[Output]) -> tuple[Stepped, Values]:
-        """Return the fact of a step that is done, and the values that it leads to."""
+    async def _step_done(self, run: Run, outputs: Sequence[Output]) -> tuple[Stepped, Run]:
+        """Return the fact of a step that is done, and the run that it leads to."""
         spec = self.runtime.spec
         if run.details.finished:
             known = {**run.details.finished, **{output.key: output for output in outputs}}
@@ -260,7 +260,8 @@ class Engine(Serving):
             routes = await self._routed(outputs, run, values)
         else:
             routes = [spec.straight.get(o.node, ()) if o.goto is None else o.goto for o in outputs]
-        return step(spec, run, outputs, changes, routes), values
+        fact = step(spec, run, outputs, changes, routes)
+        return fact, evolve(spec.schema, run, fact, values)
 
     async def _routed(self, outputs: Sequence[Output], run: Run, values: Values) -> list[tuple[Task, ...]]:
         """Ask the routers. They are users' code: a stop cancels them, and keeps what led to them."""

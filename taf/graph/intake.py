@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from inspect import isawaitable
-from typing import Any, Final, Literal, TypeAlias, cast
+from typing import Any, Final, Literal, Protocol, TypeAlias, cast
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -30,8 +30,9 @@ from taf.graph.handover import Handover, repairing
 from taf.graph.spec import GraphSpec
 from taf.serialization import pack
 from taf.state.channel import Op
+from taf.state.draft import Draft
 from taf.state.execution import ExecutionStatus
-from taf.state.facts import Answered, Entry, Fact, Resumed, Started, Steered, Stopped, Task, Updated
+from taf.state.facts import Answered, Entry, Resumed, Started, Steered, Stopped, Task, Updated
 from taf.state.interrupts import (
     Approve,
     Edit,
@@ -42,13 +43,11 @@ from taf.state.interrupts import (
     Reject,
     Respond,
 )
-from taf.state.run import Run, evolve, replay, without_ways_of
+from taf.state.run import Run, without_ways_of
 from taf.state.schema import Values
 from taf.tuples import NamedTuple
 
 WhilePaused: TypeAlias = Literal["resume", "reject", "supersede"]
-Entering: TypeAlias = Callable[[Values], Awaitable[tuple[Task, ...]]]
-"""Routes from START, on the values that the input led to."""
 
 
 class _NoAnswer:
@@ -108,87 +107,99 @@ _CUT_SHORT = (ExecutionStatus.STOPPED, ExecutionStatus.RUNNING)
 _GOES_ON = (*_CUT_SHORT, ExecutionStatus.ERROR)
 
 
+class Caller(Protocol):
+    """What a call is made for: the run that it begins or goes on with."""
+
+    @property
+    def run_id(self) -> str: ...
+
+    async def entered(self, run: Run, values: Values) -> tuple[Task, ...]:
+        """Route from START, on the values that the input led to."""
+        ...
+
+    async def closed(self) -> Sequence[InterruptRecord]:
+        """Return the interrupts that were answered before."""
+        ...
+
+
 class Intake:
-    """Reads calls for one graph. Nothing here wanted: it returns facts, or raises and leaves all as it was."""
+    """Reads calls for one graph. Nothing here writes: it adds to a draft, or raises."""
 
     def __init__(
         self,
         spec: GraphSpec,
-        enter: Entering,
         *,
         decide: Decide = approve_breakpoints,
         while_paused: WhilePaused = "resume",
         clock: Callable[[], float],
         handover: Handover,
     ) -> None:
-        self._spec, self._enter, self._decide, self._while_paused = spec, enter, decide, while_paused
+        self._spec, self._decide, self._while_paused = spec, decide, while_paused
         self._clock, self._handover = clock, handover
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock(), UTC)
 
-    async def facts(
-        self, run: Run, call: Call, run_id: str, closed: Callable[[], Awaitable[Sequence[InterruptRecord]]]
-    ) -> list[Fact]:
-        """Return the facts that a call begins with. ``closed`` fetches the interrupts that were answered before."""
+    async def read(self, call: Call, draft: Draft, caller: Caller) -> None:
+        """Put what a call means behind what has been drafted."""
+        run, run_id = draft.run, caller.run_id
         if isinstance(call, Recover):
             if run.status is not ExecutionStatus.RUNNING or run.run_id != run_id:
                 raise NothingToResumeError(run.thread_id, run.status.value)
-            return [Resumed(run_id)]
-        if run.status.is_interrupted:
+            draft.add(Resumed(run_id))
+        elif run.status.is_interrupted:
             if isinstance(call, Answer):
-                return await self._answer(run, call, run_id, closed)
-            return await self._while_it_waits(run, call, run_id)
-        if isinstance(call, Answer):
-            if run.details.interrupts and call.names_one:
-                return await self._answer(run, call, run_id, closed)  # a question outlives an error elsewhere
-            await self._refuse_late_answer(run, call, closed)
+                await self._answer(call, draft, caller)
+            else:
+                await self._while_it_waits(call, draft, caller)
+        elif not isinstance(call, Answer):
+            await self._outside_a_pause(call, draft, caller)
+        elif run.details.interrupts and call.names_one:
+            await self._answer(call, draft, caller)  # a question outlives an error elsewhere
+        else:
+            await self._refuse_late_answer(run, call, caller)
             if run.status in (ExecutionStatus.IDLE, ExecutionStatus.COMPLETED):
                 raise NothingToResumeError(run.thread_id, run.status.value)
-            return [Resumed(run_id)]
-        return await self._outside_a_pause(run, call, run_id)
+            draft.add(Resumed(run_id))
 
-    async def _outside_a_pause(self, run: Run, call: Invoke, run_id: str) -> list[Fact]:
-        given = call.input
+    async def _outside_a_pause(self, call: Invoke, draft: Draft, caller: Caller) -> None:
+        run, given = draft.run, call.input
         if run.status is ExecutionStatus.COMPLETED and given is None:
             raise NothingToResumeError(run.thread_id, run.status.value)
         if run.status in _GOES_ON and is_empty(given):
-            return [Resumed(run_id)]
-        if run.status is ExecutionStatus.RUNNING:  # its owner died
-            return await self._in_place_of(run, call, run_id)
-        return await self._begun(run, given, run_id, is_undone=call.strategy == "rollback")
+            draft.add(Resumed(caller.run_id))
+        elif run.status in _CUT_SHORT:
+            await self._in_place_of(call, draft, caller)
+        else:
+            await self.start(given, draft, caller)
 
-    async def _in_place_of(self, run: Run, call: Invoke, run_id: str) -> list[Fact]:
-        """End a run that nobody drives, or that waits for a human, and begin another one in its place."""
-        stopped = Stopped(run.run_id, "superseded by new input", run.node, superseded_by=run_id)
-        after = evolve(self._spec.schema, run, stopped)
-        return [stopped, *await self._begun(after, call.input, run_id, is_undone=call.strategy == "rollback")]
+    async def _in_place_of(self, call: Invoke, draft: Draft, caller: Caller) -> None:
+        """Begin a pass on what a run left that was cut short. One that nobody drives, or that waits, ends with that."""
+        run = draft.run
+        if run.status is not ExecutionStatus.STOPPED:
+            draft.add(Stopped(run.run_id, "superseded by new input", run.node, superseded_by=caller.run_id))
+        is_undone = call.strategy == "rollback"
+        for fact in await self._handover.facts(draft.run, caller.run_id, is_undone=is_undone):
+            draft.add(fact)
+        await self.start(call.input, draft, caller)
 
-    async def _begun(self, run: Run, given: Any, run_id: str, *, is_undone: bool) -> list[Fact]:
-        """Return the facts that begin a pass, on what a run left that was cut short."""
-        facts: list[Fact] = []
-        if run.status in _CUT_SHORT:
-            facts = await self._handover.facts(run, run_id, is_undone=is_undone)
-            run = replay(self._spec.schema, run, facts)
-        return [*facts, await self.start(run, given, run_id)]
-
-    async def start(self, run: Run, given: Any, run_id: str) -> Started:
-        """Return the fact that begins a pass, on the values that are there and the input."""
-        schema = self._spec.schema
+    async def start(self, given: Any, draft: Draft, caller: Caller) -> None:
+        """Begin a pass on the values that are there and the input."""
+        schema, run = self._spec.schema, draft.run
         if not run.sequence:
             before = schema.default_ops()
         else:
             before = [] if run.status is ExecutionStatus.COMPLETED else repairing(schema, run)
-        values = schema.apply(run.values, before)
-        ops, values = self._merge(values, given)
+        now = run.sequence + 1
+        ops, values = self._merge(schema.apply(run.values, before, now), given, now)
         missing = schema.missing(values)
         if missing:
             names = ", ".join(missing)
             raise InvalidInputError(f"The input lacks {names}: {schema.model.__name__} has no default for it.")
-        frontier = await self._enter(values)
-        return Started(run_id, (*before, *ops), frontier, *self._spec.edition)
+        frontier = await caller.entered(run, values)
+        draft.add(Started(caller.run_id, (*before, *ops), frontier, *self._spec.edition), values)
 
-    def _merge(self, values: Values, given: Any) -> tuple[Sequence[Op], Values]:
+    def _merge(self, values: Values, given: Any, origin: int | None = None) -> tuple[Sequence[Op], Values]:
         schema = self._spec.schema
         if is_empty(given):
             return [], values
@@ -203,55 +214,53 @@ class Intake:
             wanted = schema.wanted_by_state(values, given, "The input has")
         else:
             wanted = schema.wanted(given, "The input has", InvalidInputError)
-        changes, values = schema.merge(values, [("the input", wanted)])
+        changes, values = schema.merge(values, [("the input", wanted)], origin)
         return changes[0], values
 
     # -- while a human is asked --------------------------------------------------------------------
 
-    async def _while_it_waits(self, run: Run, call: Invoke, run_id: str) -> list[Fact]:
-        given = call.input
+    async def _while_it_waits(self, call: Invoke, draft: Draft, caller: Caller) -> None:
+        run, given = draft.run, call.input
         if call.strategy == "steer":
-            return [Steered((run_id,), tuple(self._merge(run.values, given)[0]))]
-        if call.strategy:
-            return await self._in_place_of(run, call, run_id)
-        if not is_empty(given) and self._while_paused == "reject":
+            draft.add(Steered((caller.run_id,), tuple(self._merge(run.values, given)[0])))
+            return
+        if not (call.strategy or is_empty(given)) and self._while_paused == "reject":
             raise ThreadPausedError(run.thread_id, [record.reason for record in run.details.interrupts])
-        if not is_empty(given) and self._while_paused == "supersede":
-            return await self._in_place_of(run, call, run_id)
+        if call.strategy or (not is_empty(given) and self._while_paused == "supersede"):
+            await self._in_place_of(call, draft, caller)
+            return
         ops, _ = self._merge(run.values, given)
-        facts: list[Fact] = []
+        answered: list[Answered] = []
         for record in run.details.interrupts:
             decision = self._decide(given, record)
             if isawaitable(decision):
                 decision = await decision
             if decision is not None:
                 self._require_in_time(run, record)
-                facts.append(self._answered(run, record, decision, None))
-                run = evolve(self._spec.schema, run, facts[-1])
-        return self._onward(run, facts, tuple(ops), run_id)
+                answered.append(self._answered(draft.run, record, decision, None))
+                draft.add(answered[-1])
+        self._go_on(draft, answered, tuple(ops), caller.run_id)
 
-    async def _answer(
-        self, run: Run, call: Answer, run_id: str, closed: Callable[[], Awaitable[Sequence[InterruptRecord]]]
-    ) -> list[Fact]:
+    async def _answer(self, call: Answer, draft: Draft, caller: Caller) -> None:
+        run = draft.run
         records = run.details.interrupts
         if call.interrupt_id is None and len(records) > 1:
             raise AmbiguousResumeError(run.thread_id, [(record.id, record.reason) for record in records])
         record = next((r for r in records if call.interrupt_id in (None, r.id)), None)
         if record is None:
-            await self._refuse_late_answer(run, call, closed)
+            await self._refuse_late_answer(run, call, caller)
             raise UnknownInterruptError(run.thread_id, str(call.interrupt_id))
         if not call.is_accepted:
             self._require_in_time(run, record)
         fact = self._answered(run, record, self._read(run, record, call.answer), call.by)
-        return self._onward(evolve(self._spec.schema, run, fact), [fact], (), run_id)
+        draft.add(fact)
+        self._go_on(draft, [fact], (), caller.run_id)
 
-    async def _refuse_late_answer(
-        self, run: Run, call: Answer, closed: Callable[[], Awaitable[Sequence[InterruptRecord]]]
-    ) -> None:
+    async def _refuse_late_answer(self, run: Run, call: Answer, caller: Caller) -> None:
         """Raise for an answer that nobody waits for any more, or that nobody ever asked for."""
         if call.interrupt_id is None and call.answer is NO_ANSWER:
             return
-        known = [r for r in await closed() if call.interrupt_id in (None, r.id)]
+        known = [r for r in await caller.closed() if call.interrupt_id in (None, r.id)]
         if known:
             last = known[0]
             raise AlreadyAnsweredError(run.thread_id, last.id, last.status.value, last.answered_by, last.answered_at)
@@ -259,14 +268,16 @@ class Intake:
             raise UnknownInterruptError(run.thread_id, call.interrupt_id)
         raise NothingToResumeError(run.thread_id, run.status.value)
 
-    def _onward(self, run: Run, facts: list[Fact], ops: tuple[Op, ...], run_id: str) -> list[Fact]:
+    @staticmethod
+    def _go_on(draft: Draft, facts: Sequence[Answered], ops: tuple[Op, ...], run_id: str) -> None:
         """Add what follows the answers: the run goes on as soon as something can run."""
-        waiting = {record.task for record in run.details.interrupts}
-        answered = {fact.record.task for fact in facts if isinstance(fact, Answered)}
+        waiting = {record.task for record in draft.run.details.interrupts}
+        answered = {fact.record.task for fact in facts}
         # A breakpoint holds the whole step; a question only its node, which needs all its answers.
         if answered and (not waiting or (None not in waiting and answered - waiting)):
-            return [*facts, Resumed(run_id, ops)]
-        return [*facts, Updated(ops)] if ops else facts
+            draft.add(Resumed(run_id, ops))
+        elif ops:
+            draft.add(Updated(ops))
 
     # -- one answer --------------------------------------------------------------------------------
 

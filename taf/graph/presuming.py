@@ -8,16 +8,32 @@ from taf.checkpointer.ledger import Ledger
 from taf.graph.command import START
 from taf.graph.config import RunConfig
 from taf.graph.deciding import approve_breakpoints
-from taf.graph.handover import Handover
-from taf.graph.intake import Answer, Intake, Invoke, is_empty
+from taf.graph.intake import Answer, Invoke, is_empty
 from taf.graph.runtime import Runtime
 from taf.graph.upgrade import beginning
+from taf.state.draft import Draft
 from taf.state.execution import ExecutionStatus
-from taf.state.facts import Fact, Resumed, Task
+from taf.state.facts import Resumed, Task
 from taf.state.interrupts import InterruptRecord
+from taf.state.run import Run
 from taf.state.schema import Values
 
 _AT_AN_END = (ExecutionStatus.IDLE, ExecutionStatus.COMPLETED)
+
+
+class _Presumed:
+    """Whoever calls, as long as the thread is only presumed: nobody is asked for what only the store or users know."""
+
+    def __init__(self, run_id: str, first: tuple[Task, ...] | None) -> None:
+        self.run_id, self._first = run_id, first
+
+    async def entered(self, run: Run, values: Values) -> tuple[Task, ...]:
+        if self._first is None:
+            raise LookupError("Where the thread goes is for routers to say.")
+        return self._first
+
+    async def closed(self) -> Sequence[InterruptRecord]:
+        raise LookupError("The interrupts that were answered before are in the store.")
 
 
 async def begun(
@@ -32,17 +48,14 @@ async def begun(
     spec, journal, options = runtime.spec, runtime.journal, runtime.options
     first, given = spec.straight.get(START), call.input if type(call) is Invoke else None
 
-    async def enter(values: Values) -> tuple[Task, ...]:
-        return first or ()
-
-    async def facts(ledger: Ledger) -> Sequence[Fact]:
-        run, handover = ledger.run, Handover(journal, options.keep_superseded)
-        intake = Intake(spec, enter, while_paused=options.while_paused, clock=options.clock, handover=handover)
-        if not run.status.is_interrupted:
-            return (await intake.start(run, given, config.run_id),)
-        found = await intake.facts(run, call, config.run_id, _unknown)
-        goes_on = bool(found) and type(found[-1]) is Resumed
-        return await beginning(journal, spec, ledger, None, found) if goes_on else ()
+    async def drafted(ledger: Ledger) -> Draft | None:
+        draft, caller = Draft(spec.schema, ledger.run), _Presumed(config.run_id, first)
+        if not ledger.run.status.is_interrupted:
+            await runtime.intake.start(given, draft, caller)
+            return draft
+        await runtime.intake.read(call, draft, caller)
+        goes_on = bool(draft.moves) and type(draft.moves[-1][0]) is Resumed
+        return await beginning(journal, spec, ledger, draft) if goes_on else None
 
     async def stage(ledger: Ledger) -> bool:
         run = ledger.run
@@ -52,14 +65,11 @@ async def begun(
             return False
         ledger.is_told = is_told
         try:
-            for fact in await facts(ledger):
-                ledger.stage(fact)
+            draft = await drafted(ledger)
+            if draft is not None:
+                ledger.stage_all(draft)
         except Exception:  # it is said again, once it is known how the thread really is
             return False
         return True
 
     return await journal.begin(config.thread_id, stage, lease_seconds=options.lease_seconds, create=create)
-
-
-async def _unknown() -> Sequence[InterruptRecord]:
-    raise LookupError("The interrupts that were answered before are in the store.")

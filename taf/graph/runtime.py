@@ -14,7 +14,8 @@ import anyio
 from taf.checkpointer.journal import Journal
 from taf.errors import ConfigError
 from taf.graph.deciding import Decide, approve_breakpoints
-from taf.graph.intake import WhilePaused
+from taf.graph.handover import Handover
+from taf.graph.intake import Intake, WhilePaused
 from taf.graph.multitask import MultitaskStrategy, checked_strategy
 from taf.graph.spec import GraphSpec
 from taf.publisher.bus import Bus
@@ -62,10 +63,17 @@ AS_COMPILED = CallOptions()
 
 
 class Runtime:
-    """The graph, the journal of its threads, the bus, the options, and the worker threads of sync nodes."""
+    """The graph, the journal of its threads, what reads calls, the bus, the options, and the threads of sync nodes."""
 
     def __init__(self, spec: GraphSpec, journal: Journal, bus: Bus, options: Options) -> None:
         self.spec, self.journal, self.bus, self.options = spec, journal, bus, options
+        self.intake = Intake(
+            spec,
+            decide=options.decide,
+            while_paused=options.while_paused,
+            clock=options.clock,
+            handover=Handover(journal, options.keep_superseded),
+        )
         self._limiters: WeakKeyDictionary[asyncio.AbstractEventLoop, anyio.CapacityLimiter] = WeakKeyDictionary()
         self._lock = threading.Lock()
 

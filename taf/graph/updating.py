@@ -29,8 +29,7 @@ async def update(runtime: Runtime, config: RunConfig, given: Any, as_node: str |
         frontier = None
         if as_node is not None:
             frontier = await out_of(spec, Engine(runtime, config), as_node, run, values)
-        for fact in await updated(journal, spec, ledger, Updated(ops, as_node, frontier)):
-            ledger.stage(fact)
+        ledger.stage_all(await updated(journal, spec, ledger, Updated(ops, as_node, frontier)))
     finally:
         if ledger.is_open:
             await ledger.save(release=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 from taf.checkpointer.journal import Journal
 from taf.checkpointer.ledger import Ledger
@@ -12,9 +13,10 @@ from taf.graph.inner import former_keys, inner_journal, inner_names, inner_threa
 from taf.graph.runtime import Runtime
 from taf.graph.spec import GraphSpec
 from taf.state.channel import Op
-from taf.state.facts import Edition, Fact, Started, Updated, Upgraded
+from taf.state.draft import Draft
+from taf.state.facts import Edition, Started, Updated, Upgraded
 from taf.state.renaming import tasks_ahead
-from taf.state.run import Run, evolve, replay
+from taf.state.run import Run, evolve
 
 
 def upgrade(spec: GraphSpec, run: Run, ops: Sequence[Op] = ()) -> Upgraded | None:
@@ -57,40 +59,43 @@ def _joins_in_use(spec: GraphSpec, run: Run) -> dict[str, str]:
     return {name: found[name] for name in waiting if name in found}
 
 
-def upgraded(spec: GraphSpec, ledger: Ledger) -> tuple[Run, Upgraded | None]:
-    """Return an owned thread as it would go on here, and the fact that says so, if one is due. Nothing is staged."""
-    run = ledger.run
+def upgraded(spec: GraphSpec, ledger: Ledger) -> Draft:
+    """Return an owned thread as it would go on here, with the fact that says so, if one is due. Nothing is staged."""
+    draft, run = Draft(spec.schema, ledger.run), ledger.run
     fact = upgrade(spec, run, ledger.unrecorded) if run.sequence else None
-    return (run if fact is None else evolve(spec.schema, run, fact)), fact
+    if fact is not None:
+        draft.add(fact)
+    return draft
 
 
-async def beginning(
-    journal: Journal, spec: GraphSpec, ledger: Ledger, fact: Upgraded | None, facts: Sequence[Fact]
-) -> Sequence[Fact]:
-    """Return what a call begins with: what it means, behind what the changed graph does to the thread.
+async def beginning(journal: Journal, spec: GraphSpec, ledger: Ledger, draft: Draft) -> Draft:
+    """Return what a call begins with, which is mostly what it means, as it was put behind what was ``upgraded``.
 
     Raise ``GraphChangedError`` when the thread cannot go on.
     """
-    since = ledger.run.edition
-    if fact is not None and facts and isinstance(facts[0], Started) and not fact.ops and since.version == spec.version:
-        fact = None  # a new pass begins: it says itself under which graph
-    if fact is None and facts and type(facts[-1]) is Started and (not ledger.run.sequence or since == spec.edition):
-        return facts  # it begins at this graph's own places, with nothing left from before
-    run = replay(spec.schema, ledger.run, facts if fact is None else (fact, *facts))
+    since, facts = ledger.run.edition, draft.facts
+    kinds = [type(fact) for fact in facts]
+    if kinds[-1:] == [Started] and (not ledger.run.sequence or since == spec.edition):
+        return draft  # it begins at this graph's own places, with nothing left from before
+    if kinds[:2] == [Upgraded, Started] and since.version == spec.version and not cast("Upgraded", facts[0]).ops:
+        draft = Draft(spec.schema, ledger.run, facts[1:])  # a new pass says itself under which graph it is
+    run = draft.run
     if run.frontier or run.details.joins or run.details.carried:
         inner = None if since == spec.edition else await inner_verdicts(journal, spec, run, ledger.born)
         assess(spec, run, since, inner).require(run.thread_id)
-    return facts if fact is None or not facts else (fact, *facts)
+    return Draft(spec.schema, ledger.run) if kinds == [Upgraded] else draft  # the call means nothing
 
 
-async def updated(journal: Journal, spec: GraphSpec, ledger: Ledger, update: Updated) -> Sequence[Fact]:
+async def updated(journal: Journal, spec: GraphSpec, ledger: Ledger, update: Updated) -> Draft:
     """Return what a change from outside comes to: an older state is migrated first. Raise ``GraphChangedError``."""
     version = ledger.run.edition.version
     if version == spec.version:
-        return (update._replace(ops=(*ledger.unrecorded, *update.ops)),)
+        return Draft(spec.schema, ledger.run, [update._replace(ops=(*ledger.unrecorded, *update.ops))])
     if not ledger.run.sequence:
-        return Upgraded("", spec.version), update
-    return await beginning(journal, spec, ledger, upgraded(spec, ledger)[1], (update,))
+        return Draft(spec.schema, ledger.run, [Upgraded("", spec.version), update])
+    draft = upgraded(spec, ledger)
+    draft.add(update)
+    return await beginning(journal, spec, ledger, draft)
 
 
 async def verdict_of(journal: Journal, spec: GraphSpec, run: Run, born: str) -> Verdict:

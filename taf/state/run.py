@@ -122,10 +122,12 @@ def width(fact: Fact) -> int:
 def evolve(schema: StateSchema, run: Run, fact: Fact, values: Values | None = None) -> Run:
     """Return the run after one more fact. Raise ``InvalidTransitionError``, changing nothing, for an impossible one.
 
-    ``values``: what a step's changes lead to, from a caller who knows it already.
+    ``values``: what the changes of a beginning or a step lead to, from a caller who knows it already.
     """
     if type(fact) is Stepped:
         return _stepped(schema, run, fact, values)
+    if type(fact) is Started:
+        return _started(schema, run, fact, values)
     return _EVOLVE[type(fact)](schema, run, fact)
 
 
@@ -134,10 +136,12 @@ def replay(schema: StateSchema, run: Run, facts: Iterable[Fact]) -> Run:
     return reduce(lambda current, fact: evolve(schema, current, fact), facts, run)
 
 
-def _started(schema: StateSchema, run: Run, fact: Started) -> Run:
+def _started(schema: StateSchema, run: Run, fact: Started, values: Values | None = None) -> Run:
     run_id, ops, frontier, graph, version = fact
     thread, now, past, edition = run.thread_id, run.sequence + 1, run.past, Edition(graph, version)
-    values, status = schema.apply(run.values, ops, now), advance(run.status, Move.START)
+    status = advance(run.status, Move.START)
+    if values is None:
+        values = schema.apply(run.values, ops, now)
     row = (thread, values, status, run_id, now, 0, None, frontier, now, Stage.ENTER, (), NOTHING, edition, now, past)
     after: Run = quick_tuple(Run, row)
     return after
@@ -375,8 +379,6 @@ def _forked(schema: StateSchema, run: Run, fact: Forked) -> Run:
 
 
 _EVOLVE: dict[type, Callable[[StateSchema, Run, Any], Run]] = {
-    Started: _started,
-    Stepped: _stepped,
     TaskRecorded: _task_recorded,
     Paused: _paused,
     Answered: _answered,

@@ -7,10 +7,10 @@ compares every decision with it.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Coroutine, Sequence
 from datetime import UTC, datetime
 from itertools import count
-from typing import Any
+from typing import Any, NamedTuple
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -27,6 +27,7 @@ from taf.graph.node import Node
 from taf.graph.plan import Finish, Pause, ReachLimit, Rest, RunNodes, plan, step
 from taf.graph.spec import GraphSpec
 from taf.state.agent_state import Ask
+from taf.state.draft import Draft
 from taf.state.execution import TRANSITIONS, ExecutionStatus
 from taf.state.facts import (
     Completed,
@@ -80,6 +81,19 @@ def graphs(draw: st.DrawFn) -> GraphSpec:
     return GraphSpec(SCHEMA, nodes, edges, {}, tuple(dict.fromkeys(joins)), before, after)
 
 
+class Caller(NamedTuple):
+    """A call that leads straight to the first nodes, of a thread that was never asked anything before."""
+
+    run_id: str
+    first: tuple[Task, ...]
+
+    async def entered(self, run: Run, values: Values) -> tuple[Task, ...]:
+        return self.first
+
+    async def closed(self) -> Sequence[InterruptRecord]:
+        return ()
+
+
 class PlannerMachine(RuleBasedStateMachine):
     """Applies what could happen to a thread, as the engine would, and checks each decision against a model."""
 
@@ -120,21 +134,12 @@ class PlannerMachine(RuleBasedStateMachine):
             self.done |= {(self.run.visit, output.key) for output in fact.finished}
 
     def call(self, call: Any) -> None:
-        async def enter(values: Values) -> tuple[Task, ...]:
-            return self.spec.straight[START]
-
-        async def closed() -> list[InterruptRecord]:
-            return []
-
-        intake = Intake(
-            self.spec,
-            enter,
-            clock=lambda: 1_000_000,
-            handover=Handover(Journal(InMemoryCheckpointer(), SCHEMA, tenant="", clock=lambda: 1_000_000), 0),
-        )
-        reading: Awaitable[list[Fact]] = intake.facts(self.run, call, self.next_id(), closed)
-        for fact in finished(reading):
+        handover = Handover(Journal(InMemoryCheckpointer(), SCHEMA, tenant="", clock=lambda: 1_000_000), 0)
+        intake, draft = Intake(self.spec, clock=lambda: 1_000_000, handover=handover), Draft(SCHEMA, self.run)
+        finished(intake.read(call, draft, Caller(self.next_id(), self.spec.straight[START])))
+        for fact, after in draft.moves:
             self.take(fact)
+            assert self.run == after
 
     def record(self, kind: InterruptKind, node: str, reason: str, **more: Any) -> InterruptRecord:
         if kind is InterruptKind.NODE:
