@@ -149,19 +149,31 @@ class Ledger:
         for fact, after in draft.moves:
             self.stage(fact, after)
 
-    def stage_straight(self, task: Task, ops: Sequence[Op], ahead: Ahead) -> None:
+    def stage_straight(self, task: Task, ops: Sequence[Op], ahead: Ahead, *, saves: bool) -> Sequence[Signal] | None:
         """Take a step of one node that led along its edges, for a run with no details.
 
-        Its fact is made only when it ``is_told``. Raise as ``stage`` does.
+        ``saves``: do what ``save`` does as well, if that is quick, and return the signals that wait for the run. None:
+        it is only staged, since the store has to be waited for, or there is more to write, or somebody to tell. Raise
+        as ``stage`` does, and when it could not be written, which leaves the ledger not open.
         """
         run, sequence, step, node, frontier, _ = ahead
         body, items = self._codec.encode_straight(task, ops, frontier)
-        self.run, self._ahead = run, ahead
         row = (sequence, "stepped", run.run_id, self._clock(), body, items, step)
-        self._staged = (*self._staged, row) if self._staged else (row,)
+        signals: Sequence[Signal] | None = None
+        if saves and self._is_quick and not (self._staged or self.is_told or self._tail_bytes > SNAPSHOT_FLOOR):
+            try:
+                signals = self._store.append_now(self.key, self._epoch, self.committed, row)
+            except BaseException as error:
+                self._failed(error)
+                raise
+            self._saved, self.committed = ahead, sequence
+        else:
+            self._staged = (*self._staged, row) if self._staged else (row,)
+            if self.is_told:  # its fact is made only for those who want to know
+                self._facts += (Stepped(((node, task.key, ops),), frontier),)
+        self.run, self._ahead = run, ahead
         self._tail_bytes += len(body)
-        if self.is_told:
-            self._facts += (Stepped(((node, task.key, ops),), frontier),)
+        return signals
 
     def unstage(self) -> None:
         """Forget what is staged and not saved."""
@@ -237,25 +249,6 @@ class Ledger:
         row = (key, epoch, head, records, status, run_id, interrupts, snapshot, is_release, graph, taken)
         commit: Commit = quick_tuple(Commit, row)
         return commit
-
-    def save_quickly(self) -> Sequence[Signal] | None:
-        """Do what ``save`` does, without an await, for one plain step that nobody is told of.
-
-        Return None, with nothing done, where more is to be written, and in a store that is not quick.
-        """
-        staged = self._staged
-        if len(staged) != 1 or self._facts or self._tail_bytes > SNAPSHOT_FLOOR:
-            return None
-        if not self._is_quick or self._taken is not None:
-            return None
-        row, self._staged = staged[0], ()
-        try:
-            signals = self._store.append_now(self.key, self._epoch, self.committed, row)
-        except BaseException as error:
-            self._failed(error)
-            raise
-        self._saved, self.committed = self._ahead or self.run, row[0]
-        return signals
 
     def _failed(self, error: BaseException) -> None:
         self._failure, self._is_quick = error, False  # what comes next hears of it

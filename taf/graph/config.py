@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 from taf.errors import ConfigError
 from taf.ids import new_id
@@ -44,8 +44,7 @@ class RunConfig(NamedTuple):
         error.add_note(f'raised in {where}run {self.run_id}, thread "{self.thread_id}"')
 
 
-def _name(config: Mapping[str, Any], key: str) -> str | None:
-    value = config.get(key)
+def _name(key: str, value: Any) -> str | None:
     if value is None or (type(value) is str and value):
         return value
     if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
@@ -53,15 +52,14 @@ def _name(config: Mapping[str, Any], key: str) -> str | None:
     return str(value)
 
 
-def _limit(config: Mapping[str, Any]) -> int:
-    limit = config.get("recursion_limit", DEFAULT_RECURSION_LIMIT)
+def _limit(limit: Any) -> int:
     if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
         raise ConfigError(f'config["recursion_limit"] has to be a whole number of at least 1, not {limit!r}.')
     return limit
 
 
 _NO_MORE: Mapping[str, Any] = {}
-_KNOWN = frozenset({"thread_id", "run_id", "recursion_limit", "user_id", "checkpoint_id"})
+_NAMES = frozenset({"thread_id", "run_id", "user_id", "checkpoint_id"})
 
 
 def read_config(config: Mapping[str, Any] | None, *, needs_thread: bool = False) -> RunConfig:
@@ -69,31 +67,32 @@ def read_config(config: Mapping[str, Any] | None, *, needs_thread: bool = False)
 
     A missing ``thread_id`` is made up, unless the call is about a thread that has to be there.
     """
-    known = _known({} if config is None else config)
-    thread_id = _named(known) if needs_thread else _name(known, "thread_id") or new_id()
-    return RunConfig(
-        thread_id,
-        _name(known, "run_id") or new_id(),
-        _limit(known),
-        _name(known, "user_id"),
-        _name(known, "checkpoint_id"),
-        {key: value for key, value in known.items() if key not in _KNOWN} or _NO_MORE,
-    )
+    named: dict[str, str | None] = {}
+    extra, limit = _NO_MORE, DEFAULT_RECURSION_LIMIT
+    for key, value in _known(_NO_MORE if config is None else config).items():
+        if key in _NAMES:
+            named[key] = _name(key, value)
+        elif key == "recursion_limit":
+            limit = _limit(value)
+        else:
+            extra = {**extra, key: value}
+    thread_id = _required(named.get("thread_id")) if needs_thread else named.get("thread_id") or new_id()
+    run_id = named.get("run_id") or new_id()
+    return RunConfig(thread_id, run_id, limit, named.get("user_id"), named.get("checkpoint_id"), extra)
 
 
 def read_thread(config: Mapping[str, Any]) -> str:
     """Return the thread that a call is about, which has to be there. Raise ``ConfigError``."""
-    return _named(_known(config))
+    return _required(_name("thread_id", _known(config).get("thread_id")))
 
 
 def _known(given: Any) -> Mapping[str, Any]:
     if type(given) is not dict and not isinstance(given, Mapping):
         raise ConfigError(f'The config has to be a dict such as {{"thread_id": "t1"}}, not {given!r}.')
-    return cast("Mapping[str, Any]", given)
+    return given  # pyright: ignore[reportUnknownVariableType]
 
 
-def _named(config: Mapping[str, Any]) -> str:
-    thread_id = _name(config, "thread_id")
+def _required(thread_id: str | None) -> str:
     if thread_id is None:
         raise ConfigError('This call needs config["thread_id"].')
     return thread_id

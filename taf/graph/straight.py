@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+from taf.checkpointer.base import Signal
 from taf.checkpointer.ledger import Ledger
 from taf.graph.context import AnswerRefused, Context, Host, enter, leave
 from taf.graph.context import Pause as LeftToAsk
@@ -41,14 +42,12 @@ class StraightAhead(Halting, Host):
         values, frontier, step = run.values, run.frontier, run.step
         run = without_values(run)
         ahead: Ahead | None = None
-        while step < limit and len(frontier) == 1 and (way := plain.get(frontier[0].key)) is not None:
+        signals: Sequence[Signal] | None = None
+        way = plain[frontier[0].key] if step < limit else None
+        while way is not None:
             task, (node, onward) = frontier[0], way
-            saved = ledger.save_quickly()
-            signals = await ledger.save() if saved is None else saved
-            if (signals or ledger.told) and await self._follow_up(ledger, signals):
-                return None
-            if self.stop_reason is not None:
-                return NOTHING_LEFT
+            if (signals != () and await self._has_mail(ledger, signals)) or self.stop_reason is not None:
+                return None  # the general way heeds them
             before = ledger.committed
             context = Context(self, run, task, 1, ahead, own)
             state = view(values, context)
@@ -74,14 +73,24 @@ class StraightAhead(Halting, Host):
                 return Output(task.key, task.node, tuple(ops))
             try:
                 frontier = await self._led_to(context, ops, after) if onward is None else onward
-                ahead = (run, before + 1, step + 1, task.node, frontier, after)
-                ledger.stage_straight(task, ops, ahead)
+                step += 1
+                way = plain.get(frontier[0].key) if step < limit and len(frontier) == 1 else None
+                ahead = (run, before + 1, step, task.node, frontier, after)
+                signals = ledger.stage_straight(task, ops, ahead, saves=way is not None)
             except Exception as error:  # a router's, or what the node returned cannot be stored
+                if not ledger.is_open:
+                    raise  # it was not written
                 return StepResult((Output(task.key, task.node, tuple(ops)),), error=error, node=task.node)
-            values, step = after, step + 1
+            values = after
             self.partials = NONE_SHOWN
             del context, token, state, result, ops, after  # not kept alive until the next node gets its own
         return None
+
+    async def _has_mail(self, ledger: Ledger, signals: Sequence[Signal] | None) -> bool:
+        """Save what is only staged (None), and heed and tell what came of it; say whether there is mail."""
+        if signals is None:
+            signals = await ledger.save()
+        return bool(signals or ledger.told) and await self._follow_up(ledger, signals)
 
     async def _led_to(self, context: Context, ops: Sequence[Op], values: Values) -> tuple[Task, ...]:
         """Ask the routers behind a node what is next. A stop cancels them, and keeps what led to them."""

@@ -54,6 +54,7 @@ class StateSchema:
         self._defaults = [(n, _maker(field)) for n, field in model.model_fields.items() if not field.is_required()]
         self._look_back = any(field.default_factory_takes_validated_data for field in model.model_fields.values())
         self._validated_defaults = {name for name, _ in self._defaults if self._is_default_validated(name)}
+        self._constant_ops = self._constants()
         self.joined_plainly: Mapping[type, Callable[[Values, Any, str, int], Joined]] = {
             dict: self._joined_dict,
             Message: self._joined_message,
@@ -89,9 +90,18 @@ class StateSchema:
         except ValidationError as invalid:
             raise ConfigError(f'The default of field "{name}" is not valid: {first_fault(invalid)}.') from invalid
 
-    def default_ops(self) -> list[Op]:
+    def default_ops(self) -> Sequence[Op]:
         """Return the changes that a new thread starts with."""
+        if self._constant_ops is not None:
+            return self._constant_ops
         return [("set", name, value) for name, value in self.defaults().items()]
+
+    def _constants(self) -> tuple[Op, ...] | None:
+        """Return the changes that a new thread starts with where they are always the same, otherwise None."""
+        fields = [self.model.model_fields[name] for name, _ in self._defaults]
+        if self._validated_defaults or any(f.default_factory or not is_immutable(type(f.default)) for f in fields):
+            return None
+        return tuple([("set", name, field.default) for (name, _), field in zip(self._defaults, fields, strict=True)])
 
     def missing(self, values: Values) -> list[str]:
         """Return the required fields that have no value yet."""
