@@ -140,7 +140,8 @@ class Ledger:
         if run.details is not after.details and (run.details.interrupts or after.details.interrupts):
             self._interrupts += _interrupt_rows(journal.codec, run, after, fact, at)
         self._staged += ((after.sequence, kind, after.run_id, at, body, items, after.step),)
-        self._facts += (fact,)
+        if self.is_told:
+            self._facts += (fact,)
         self._tail_bytes += len(body)
         self.run = after
 

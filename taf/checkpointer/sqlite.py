@@ -12,7 +12,7 @@ import sqlite3
 import weakref
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from taf.checkpointer import sqlite_mail
 from taf.checkpointer import sqlite_rows as rows
@@ -39,22 +39,15 @@ from taf.checkpointer.base import (
     Watcher,
 )
 from taf.checkpointer.begins import Begins
-from taf.checkpointer.sqlite_claims import Claims, Granted
+from taf.checkpointer.sqlite_claims import Claims
+from taf.checkpointer.sqlite_jobs import Taking, Writing, abandon, tell
 from taf.checkpointer.sqlite_machinery import Machinery
-from taf.checkpointer.sqlite_pulse import Lease, lease_end
 from taf.checkpointer.sqlite_worker import Worker
-from taf.checkpointer.watches import Place
-from taf.errors import ConfigError, StaleOwnerError, ThreadBusyError
+from taf.checkpointer.watches import Place, Told
+from taf.errors import ConfigError, ThreadBusyError
 
 PATIENCE = 10.0
 """For how many seconds a store that was forgotten, and not closed, keeps whoever finds it waiting."""
-
-
-class _Told(NamedTuple):
-    """What watchers are told of a write."""
-
-    place: Place
-    change: Change
 
 
 class SqliteCheckpointer(Begins, BaseCheckpointer):
@@ -84,96 +77,33 @@ class SqliteCheckpointer(Begins, BaseCheckpointer):
         self, key: ThreadKey, *, lease_seconds: float, known: Known | None = None, create: bool = True
     ) -> Grant | None:
         """See ``BaseCheckpointer.acquire``. An owner in this process is alive until it releases or abandons."""
-        return await self._acquired(key, lease_seconds, known, create)
+        writer = self._writer
+        return await writer.do(Taking(self._machinery, self._claims, key, lease_seconds, known, create))
 
     async def begin(self, first: Commit, *, lease_seconds: float, known: Known | None = None) -> Grant:
         """See ``Begins.begin``."""
-        grant = await self._acquired(first.key, lease_seconds, known, True, first)
+        writer, key = self._writer, first.key
+        grant = await writer.do(Taking(self._machinery, self._claims, key, lease_seconds, known, first=first))
         assert grant is not None
         return grant
 
-    async def _acquired(
-        self, key: ThreadKey, seconds: float, known: Known | None, create: bool, first: Commit | None = None
-    ) -> Grant | None:
-        loop = asyncio.get_running_loop()
-        held: list[Granted] = []
-
-        def after(made: tuple[Grant | None, _Told | None]) -> None:
-            self._tell(key, made[1])
-            # Nobody is left to release it.
-            if made[0] is not None and loop.is_closed():
-                self.abandon(key, made[0].epoch)
-
-        def undo() -> None:
-            # A COMMIT that failed may be on disk all the same: the row then names this owner, who must not keep it.
-            while held:
-                granted = held.pop()
-                self._machinery.pulse.put_back(key, granted.lease, granted.before)
-
-        def work(connection: sqlite3.Connection) -> tuple[Grant | None, _Told | None]:
-            granted = self._claims.acquire(connection, key, seconds, known, create, first)
-            if granted is None:
-                return None, None
-            held.append(granted)
-            if first is None or not granted.grant.has_begun:
-                return granted.grant, None
-            return granted.grant, self._told(connection, granted.lease, first, granted.signals)
-
-        # A power cut ends all owners of a machine, so the claims that it undoes are nobody's.
-        what, is_synced = f'acquire thread "{key.thread}"', first is not None
-        return (await self._writer.run(what, work, after, undo=undo, is_synced=is_synced))[0]
-
     def abandon(self, key: ThreadKey, epoch: int) -> None:
         """See ``BaseCheckpointer.abandon``. The thread is released in passing, or else when its lease ends."""
-        machinery = self._machinery
-        lease = None if machinery.opened_in.is_another else machinery.pulse.drop(key, epoch)
-        if lease is not None:
-            machinery.writer.post(lambda connection: writing.release(connection, lease.thread, epoch, lease.owner))
+        abandon(self._machinery, key, epoch)
 
     # -- writing -----------------------------------------------------------------------------------
 
     async def append(self, commit: Commit) -> Sequence[Signal]:
         """See ``BaseCheckpointer.append``. It renews the lease, too."""
-
-        def after(made: tuple[Sequence[Signal], _Told | None]) -> None:
-            if commit.is_release:
-                self._machinery.pulse.drop(commit.key, commit.epoch)
-            self._tell(commit.key, made[1])
-
-        what, work = f'write to thread "{commit.key.thread}"', partial(self._append, commit=commit)
-        return (await self._writer.run(what, work, after))[0]
-
-    def _append(self, connection: sqlite3.Connection, commit: Commit) -> tuple[Sequence[Signal], _Told | None]:
-        key = commit.key
-        lease, signals = self._machinery.pulse.lease(key, commit.epoch), None
-        if lease is not None:
-            signals = writing.write(connection, lease.thread, lease.owner, lease_end(lease.seconds), commit)
-        if lease is None or signals is None:
-            raise StaleOwnerError(key.thread, commit.epoch)
-        sqlite_mail.take(connection, lease.thread, commit)
-        told = self._told(connection, lease, commit, signals)
-        if commit.is_release and not (commit.records or commit.expected):
-            writing.sweep(connection, lease.thread)
-        return signals, told
-
-    def _told(
-        self, connection: sqlite3.Connection, lease: Lease, commit: Commit, signals: Sequence[Signal]
-    ) -> _Told | None:
-        """Return what watchers are told of a commit that was written in this transaction."""
-        if not self._machinery.pulse.watches.wants(commit.key, has_signals=bool(signals)):
-            return None
-        head = commit.records[-1].sequence if commit.records else commit.expected
-        left = () if commit.is_release else signals
-        place = Place(lease.thread, rows.revision(connection, lease.thread))
-        return _Told(place, Change(head, commit.status, commit.run_id, left))
+        return await self._writer.do(Writing(self._machinery, commit))
 
     async def signal(self, key: ThreadKey, signal: Signal) -> bool:
         """See ``BaseCheckpointer.signal``."""
-        what, after = f'signal thread "{key.thread}"', partial(self._tell, key)
+        what, after = f'signal thread "{key.thread}"', partial(tell, self._machinery, key)
         work = partial(self._signal, key=key, signal=signal)
         return await self._writer.run(what, work, after) is not None
 
-    def _signal(self, connection: sqlite3.Connection, key: ThreadKey, signal: Signal) -> _Told | None:
+    def _signal(self, connection: sqlite3.Connection, key: ThreadKey, signal: Signal) -> Told | None:
         state = rows.find(connection, key)
         if state is None or state.run_id != signal.run_id or not self._claims.is_owned(key, state):
             return None
@@ -181,16 +111,16 @@ class SqliteCheckpointer(Begins, BaseCheckpointer):
         return self._left(connection, state)
 
     @staticmethod
-    def _left(connection: sqlite3.Connection, state: rows.ThreadState) -> _Told:
+    def _left(connection: sqlite3.Connection, state: rows.ThreadState) -> Told:
         """Return what watchers are told of what was left for a thread in this transaction."""
         signals = rows.signals(connection, state.thread, state.run_id)
         place = Place(state.thread, rows.revision(connection, state.thread))
-        return _Told(place, Change(state.head, state.status, state.run_id, signals))
+        return Told(place, Change(state.head, state.status, state.run_id, signals))
 
     async def post(self, key: ThreadKey, message: Posted, signal: Signal | None = None) -> int | None:
         """See ``BaseCheckpointer.post``."""
 
-        def work(connection: sqlite3.Connection) -> tuple[int | None, _Told | None]:
+        def work(connection: sqlite3.Connection) -> tuple[int | None, Told | None]:
             state = rows.find(connection, key)
             there = None if state is None else sqlite_mail.waiting(connection, state, message.run_id)
             if state is None or there is not None or not self._claims.is_owned(key, state):
@@ -200,8 +130,8 @@ class SqliteCheckpointer(Begins, BaseCheckpointer):
                 writing.leave(connection, state.thread, signal)
             return number, self._left(connection, state)
 
-        def after(left: tuple[int | None, _Told | None]) -> None:
-            self._tell(key, left[1])
+        def after(left: tuple[int | None, Told | None]) -> None:
+            tell(self._machinery, key, left[1])
 
         return (await self._writer.run(f'post to thread "{key.thread}"', work, after))[0]
 
@@ -217,7 +147,7 @@ class SqliteCheckpointer(Begins, BaseCheckpointer):
     async def amend(self, key: ThreadKey, message_id: int, body: bytes | None) -> bool:
         """See ``BaseCheckpointer.amend``."""
 
-        def work(connection: sqlite3.Connection) -> _Told | None:
+        def work(connection: sqlite3.Connection) -> Told | None:
             state = rows.find(connection, key)
             if state is None:
                 return None
@@ -227,7 +157,7 @@ class SqliteCheckpointer(Begins, BaseCheckpointer):
             place = Place(state.thread, state.revision + 1)
             return told._replace(place=place) if is_made else None
 
-        what, after = f'amend the mail of thread "{key.thread}"', partial(self._tell, key)
+        what, after = f'amend the mail of thread "{key.thread}"', partial(tell, self._machinery, key)
         return await self._writer.run(what, work, after) is not None
 
     async def prune(self, cut: Cut) -> bool:
@@ -323,10 +253,6 @@ class SqliteCheckpointer(Begins, BaseCheckpointer):
         """See ``BaseCheckpointer.watch``. A watcher who is not the owner may first be told where the thread is now."""
         self._machinery.opened_in.enter()
         return self._machinery.pulse.watch(key, watcher, signals_only=signals_only)
-
-    def _tell(self, key: ThreadKey, told: _Told | None) -> None:
-        if told is not None:
-            self._machinery.pulse.watches.tell(key, told.place, told.change)
 
     def close(self) -> None:
         """See ``BaseCheckpointer.close``. Threads that are still owned become free at once."""

@@ -16,7 +16,7 @@ import queue
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -46,43 +46,70 @@ Work = Callable[[sqlite3.Connection], T]
 class Job(Outcome[T]):
     """What is to be done in a transaction, and what became of it."""
 
-    __slots__ = ("_after", "_undo", "is_synced", "work")
+    __slots__ = ("is_synced",)
 
     drivers = (sqlite3.Error, OSError, UnicodeError, OverflowError)
 
-    def __init__(
-        self,
-        what: str,
-        work: Work[T],
-        after: Callable[[T], None] | None,
-        loop: asyncio.AbstractEventLoop | None,
-        undo: Callable[[], None] | None = None,
-        *,
-        is_synced: bool = True,
-    ) -> None:
+    def __init__(self, what: str, loop: asyncio.AbstractEventLoop | None, *, is_synced: bool = True) -> None:
         super().__init__(what, loop)
-        self.work, self._after, self._undo, self.is_synced = work, after, undo, is_synced
+        self.is_synced = is_synced
+        """Whether it has to outlive a power cut. Otherwise it is on disk with the next job that has to."""
+
+    def work(self, connection: sqlite3.Connection) -> T:
+        """Do it, in the transaction, and return the result."""
+        raise NotImplementedError
+
+    def after(self, result: T) -> None:
+        """Do what follows from the result, behind the commit."""
+
+    def undo(self) -> None:
+        """Take back what the work left in memory, since it failed or is done anew."""
 
     def attempt(self, connection: sqlite3.Connection) -> None:
         """Do the work, in the worker."""
         self.result = self.work(connection)
 
     def take_back(self) -> None:
-        """Undo what the work left in memory, since it is done anew."""
+        """Forget that it was done: it is done anew."""
         self.error = None
-        if self._undo is not None:
-            self._undo()
+        self.undo()
 
     def follow_up(self) -> None:
         """Do what has to follow the commit, or its failure, in the worker."""
         try:
             if self.error is None:
-                if self._after is not None:
-                    self._after(self.result)
-            elif self._undo is not None:
-                self._undo()
+                self.after(self.result)
+            else:
+                self.undo()
         except Exception:  # it tells others only, and must not make a commit look like a failure
             pass
+
+
+class Errand(Job[T]):
+    """A job made of functions, for all that is not asked for by crowds."""
+
+    __slots__ = ("_after", "_work")
+
+    def __init__(
+        self,
+        what: str,
+        loop: asyncio.AbstractEventLoop | None,
+        work: Work[T],
+        after: Callable[[T], None] | None = None,
+        *,
+        is_synced: bool = True,
+    ) -> None:
+        super().__init__(what, loop, is_synced=is_synced)
+        self._work, self._after = work, after
+
+    def work(self, connection: sqlite3.Connection) -> T:
+        """See ``Job.work``."""
+        return self._work(connection)
+
+    def after(self, result: T) -> None:
+        """See ``Job.after``."""
+        if self._after is not None:
+            self._after(result)
 
 
 class Worker:
@@ -108,29 +135,23 @@ class Worker:
         self._seconds = self._turned_at = 0.0
 
     async def run(
-        self,
-        what: str,
-        work: Work[T],
-        after: Callable[[T], None] | None = None,
-        *,
-        undo: Callable[[], None] | None = None,
-        is_synced: bool = True,
+        self, what: str, work: Work[T], after: Callable[[T], None] | None = None, *, is_synced: bool = True
     ) -> T:
-        """Have work done in a transaction, ``after`` it what follows from its result, and return the result.
+        """Have work done in a transaction, ``after`` it what follows from its result, and return the result."""
+        return await self.do(Errand(what, asyncio.get_running_loop(), work, after, is_synced=is_synced))
 
-        ``undo`` takes back, when it fails, what the work left in memory. ``is_synced=False``: it need not outlive a
-        power cut, and is on disk with the next that has to.
-        """
-        job = Job(what, work, after, asyncio.get_running_loop(), undo, is_synced=is_synced)
+    def do(self, job: Job[T]) -> Awaitable[T]:
+        """Have a job of the running loop done in a transaction; await its result."""
         if self._has_done(job):
-            return job.outcome()
-        self._put(job)
-        return await job.wait()
+            job.wake()
+        else:
+            self._put(job)
+        return job.wait()
 
     def post(self, work: Work[None]) -> None:
         """Have work done without waiting for it, and without learning whether it succeeded."""
         with suppress(CheckpointerClosedError):
-            self._put(Job("", work, None, None, is_synced=False))
+            self._put(Errand("", None, work, is_synced=False))
 
     def _put(self, job: Job[Any]) -> None:
         with self._lock:

@@ -21,6 +21,13 @@ class Place(NamedTuple):
     revision: int
 
 
+class Told(NamedTuple):
+    """What watchers are told of a write."""
+
+    place: Place
+    change: Change
+
+
 NOWHERE = Place(0, 0)
 
 

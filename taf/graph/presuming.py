@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
+from typing import Any
 
 from taf.checkpointer.ledger import Ledger
 from taf.graph.command import START
@@ -21,55 +22,60 @@ from taf.state.schema import Values
 _AT_AN_END = (ExecutionStatus.IDLE, ExecutionStatus.COMPLETED)
 
 
-class _Presumed:
-    """Whoever calls, as long as the thread is only presumed: nobody is asked for what only the store or users know."""
-
-    def __init__(self, run_id: str, first: tuple[Task, ...] | None) -> None:
-        self.run_id, self._first = run_id, first
-
-    async def entered(self, run: Run, values: Values) -> tuple[Task, ...]:
-        if self._first is None:
-            raise LookupError("Where the thread goes is for routers to say.")
-        return self._first
-
-    async def closed(self) -> Sequence[InterruptRecord]:
-        raise LookupError("The interrupts that were answered before are in the store.")
-
-
-async def begun(
+def begun(
     runtime: Runtime, config: RunConfig, call: Invoke | Answer, *, is_told: bool, create: bool = True
-) -> Ledger | None:
+) -> Awaitable[Ledger | None]:
     """Become the owner of a thread, and begin or go on with a run in the same go; see ``Journal.begin``.
 
     None, with nothing done, where the store cannot, or where there is more to it than to lead straight to the first
     nodes, or on behind a pause: none of the user's routers and decisions is asked on a presumption. Raise
     ``ThreadBusyError``.
     """
-    spec, journal, options = runtime.spec, runtime.journal, runtime.options
-    first, given = spec.straight.get(START), call.input if type(call) is Invoke else None
+    stage = _Presumption(runtime, config.run_id, call, is_told).stage
+    seconds = runtime.options.lease_seconds
+    return runtime.journal.begin(config.thread_id, stage, lease_seconds=seconds, create=create)
 
-    async def drafted(ledger: Ledger) -> Draft | None:
-        draft, caller = Draft(spec.schema, ledger.run), _Presumed(config.run_id, first)
-        if not ledger.run.status.is_interrupted:
-            await runtime.intake.start(given, draft, caller)
-            return draft
-        await runtime.intake.read(call, draft, caller)
-        goes_on = bool(draft.moves) and type(draft.moves[-1][0]) is Resumed
-        return await beginning(journal, spec, ledger, draft) if goes_on else None
 
-    async def stage(ledger: Ledger) -> bool:
-        run = ledger.run
-        may_go_on = run.status.is_interrupted and (type(call) is Answer or options.decide is approve_breakpoints)
-        may_begin = run.status in _AT_AN_END and first is not None and not is_empty(given)
+class _Presumption:
+    """A call, as long as its thread is only presumed: nobody is asked for what only the store or users know."""
+
+    __slots__ = ("_call", "_is_told", "_runtime", "run_id")
+
+    def __init__(self, runtime: Runtime, run_id: str, call: Invoke | Answer, is_told: bool) -> None:
+        self._runtime, self.run_id, self._call, self._is_told = runtime, run_id, call, is_told
+
+    async def stage(self, ledger: Ledger) -> bool:
+        """Put what the call means for a thread into its ledger. Return False where that cannot be said yet."""
+        run, spec, call = ledger.run, self._runtime.spec, self._call
+        given = call.input if type(call) is Invoke else None
+        decides = self._runtime.options.decide is not approve_breakpoints
+        may_go_on = run.status.is_interrupted and (type(call) is Answer or not decides)
+        may_begin = run.status in _AT_AN_END and START in spec.straight and not is_empty(given)
         if not (may_go_on or may_begin) or (run.sequence and run.edition != spec.edition):
             return False
-        ledger.is_told = is_told
+        ledger.is_told = self._is_told
         try:
-            draft = await drafted(ledger)
+            draft = await self._drafted(ledger, given)
             if draft is not None:
                 ledger.stage_all(draft)
         except Exception:  # it is said again, once it is known how the thread really is
             return False
         return True
 
-    return await journal.begin(config.thread_id, stage, lease_seconds=options.lease_seconds, create=create)
+    async def _drafted(self, ledger: Ledger, given: Any) -> Draft | None:
+        runtime, spec = self._runtime, self._runtime.spec
+        draft = Draft(spec.schema, ledger.run)
+        if not ledger.run.status.is_interrupted:
+            await runtime.intake.start(given, draft, self)
+            return draft
+        await runtime.intake.read(self._call, draft, self)
+        goes_on = bool(draft.moves) and type(draft.moves[-1][0]) is Resumed
+        return await beginning(runtime.journal, spec, ledger, draft) if goes_on else None
+
+    async def entered(self, run: Run, values: Values) -> tuple[Task, ...]:
+        """See ``Caller``. Where it is for routers to say, this raises."""
+        return self._runtime.spec.straight[START]
+
+    async def closed(self) -> Sequence[InterruptRecord]:
+        """See ``Caller``."""
+        raise LookupError("The interrupts that were answered before are in the store.")

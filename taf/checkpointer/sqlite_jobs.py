@@ -1,0 +1,128 @@
+"""The jobs of owners: to take a thread, and to write to it.
+
+A crowd has one of these waiting for each of its runs. So each is one object, where functions with their cells would be
+a dozen for the garbage collector to look at.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Sequence
+
+from taf.checkpointer import sqlite_mail
+from taf.checkpointer import sqlite_rows as rows
+from taf.checkpointer import sqlite_writing as writing
+from taf.checkpointer.base import Change, Commit, Grant, Known, Signal, ThreadKey
+from taf.checkpointer.sqlite_claims import Claims, Granted
+from taf.checkpointer.sqlite_machinery import Machinery
+from taf.checkpointer.sqlite_pulse import Lease, lease_end
+from taf.checkpointer.sqlite_worker import Job
+from taf.checkpointer.watches import Place, Told
+from taf.errors import StaleOwnerError
+
+
+class Taking(Job[Grant | None]):
+    """Makes somebody a thread's owner, and writes what it begins with in the same transaction.
+
+    A power cut ends all owners of a machine, so claims that it undoes are nobody's: they alone need not be synced.
+    """
+
+    __slots__ = ("_claims", "_create", "_first", "_granted", "_key", "_known", "_machinery", "_seconds", "_told")
+
+    def __init__(
+        self,
+        machinery: Machinery,
+        claims: Claims,
+        key: ThreadKey,
+        seconds: float,
+        known: Known | None,
+        create: bool = True,
+        first: Commit | None = None,
+    ) -> None:
+        super().__init__(f'acquire thread "{key.thread}"', asyncio.get_running_loop(), is_synced=first is not None)
+        self._machinery, self._claims, self._key, self._seconds = machinery, claims, key, seconds
+        self._known, self._create, self._first = known, create, first
+        self._granted: Granted | None = None
+        self._told: Told | None = None
+
+    def work(self, connection: sqlite3.Connection) -> Grant | None:
+        """See ``Job.work``."""
+        first = self._first
+        granted = self._claims.acquire(connection, self._key, self._seconds, self._known, self._create, first)
+        if granted is None:
+            return None
+        self._granted = granted
+        if first is not None and granted.grant.has_begun:
+            self._told = told_of(connection, self._machinery, granted.lease, first, granted.signals)
+        return granted.grant
+
+    def after(self, result: Grant | None) -> None:
+        """See ``Job.after``."""
+        tell(self._machinery, self._key, self._told)
+        if result is not None and self.loop is not None and self.loop.is_closed():  # nobody is left to release it
+            abandon(self._machinery, self._key, result.epoch)
+
+    def undo(self) -> None:
+        """See ``Job.undo``."""
+        # A COMMIT that failed may be on disk all the same: the row then names this owner, who must not keep it.
+        granted, self._granted, self._told = self._granted, None, None
+        if granted is not None:
+            self._machinery.pulse.put_back(self._key, granted.lease, granted.before)
+
+
+class Writing(Job[Sequence[Signal]]):
+    """Writes a commit. It renews the lease, or gives the thread back."""
+
+    __slots__ = ("_commit", "_machinery", "_told")
+
+    def __init__(self, machinery: Machinery, commit: Commit) -> None:
+        super().__init__(f'write to thread "{commit.key.thread}"', asyncio.get_running_loop())
+        self._machinery, self._commit = machinery, commit
+        self._told: Told | None = None
+
+    def work(self, connection: sqlite3.Connection) -> Sequence[Signal]:
+        """See ``Job.work``."""
+        commit, key = self._commit, self._commit.key
+        lease, signals = self._machinery.pulse.lease(key, commit.epoch), None
+        if lease is not None:
+            signals = writing.write(connection, lease.thread, lease.owner, lease_end(lease.seconds), commit)
+        if lease is None or signals is None:
+            raise StaleOwnerError(key.thread, commit.epoch)
+        sqlite_mail.take(connection, lease.thread, commit)
+        self._told = told_of(connection, self._machinery, lease, commit, signals)
+        if commit.is_release and not (commit.records or commit.expected):
+            writing.sweep(connection, lease.thread)
+        return signals
+
+    def after(self, result: Sequence[Signal]) -> None:
+        """See ``Job.after``."""
+        commit = self._commit
+        if commit.is_release:
+            self._machinery.pulse.drop(commit.key, commit.epoch)
+        tell(self._machinery, commit.key, self._told)
+
+
+def told_of(
+    connection: sqlite3.Connection, machinery: Machinery, lease: Lease, commit: Commit, signals: Sequence[Signal]
+) -> Told | None:
+    """Return what watchers are told of a commit that was written in this transaction."""
+    if not machinery.pulse.watches.wants(commit.key, has_signals=bool(signals)):
+        return None
+    head = commit.records[-1].sequence if commit.records else commit.expected
+    left = () if commit.is_release else signals
+    place = Place(lease.thread, rows.revision(connection, lease.thread))
+    return Told(place, Change(head, commit.status, commit.run_id, left))
+
+
+def tell(machinery: Machinery, key: ThreadKey, told: Told | None) -> None:
+    """Tell watchers of a write, if there is anything to tell."""
+    if told is not None:
+        machinery.pulse.watches.tell(key, told.place, told.change)
+
+
+def abandon(machinery: Machinery, key: ThreadKey, epoch: int) -> None:
+    """Let go of a thread without waiting: it is released in passing, or else when its lease ends."""
+    lease = None if machinery.opened_in.is_another else machinery.pulse.drop(key, epoch)
+    if lease is not None:
+        machinery.writer.post(lambda connection: writing.release(connection, lease.thread, epoch, lease.owner))
