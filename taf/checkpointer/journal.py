@@ -86,6 +86,7 @@ class Journal:
         ledger = Ledger(self, key, NOBODYS, warm or Warm("", Run(thread_id), 0, 0))
         if not (await stage(ledger) and ledger.can_begin):
             return None
+        del stage  # what it refers to is not kept alive while this waits
         grant = await ledger.begin(store, lease_seconds, _known(warm))
         if grant.has_begun:
             return ledger

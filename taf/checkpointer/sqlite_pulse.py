@@ -24,6 +24,9 @@ from taf.errors import CheckpointerClosedError, StoreCorruptError
 POLL_SECONDS = 0.005
 """How often the database is asked whether anybody wrote to it."""
 
+SHARE, LONGEST_PAUSE = 0.02, 0.05
+"""How much of a processor is spent on that: where many watch it is asked less often, at least every so many seconds."""
+
 RETRY_SECONDS = 0.05
 """After what time a renewal that failed is tried again."""
 
@@ -61,6 +64,7 @@ class Pulse:
         # Only the thread uses these.
         self._connection: sqlite3.Connection | None = None
         self._seen = (0, 0)
+        self._pause = POLL_SECONDS
         self._last_signal = 0
 
     # -- leases ------------------------------------------------------------------------------------
@@ -138,13 +142,15 @@ class Pulse:
             if self._is_renewal_due():
                 self._attempt(self._renew)
             if self.watches:
+                before = time.thread_time()
                 self._attempt(self._look)
+                self._pause = min(max(POLL_SECONDS, (time.thread_time() - before) / SHARE), LONGEST_PAUSE)
         if self._connection is not None:
             self._connection.close()
 
     def _sleep(self) -> bool:
         """Wait until something is due; return False at the end."""
-        polls_at = time.monotonic() + POLL_SECONDS
+        polls_at = time.monotonic() + self._pause
         with self._condition:
             while not self._is_closed:
                 self._wakes_at = min(self._renewal_due, polls_at if self.watches else math.inf)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 from taf.errors import InvalidUpdateError, nearest
 from taf.graph.command import END, START, Destination, Send
@@ -13,6 +13,9 @@ from taf.graph.edge import Branch, Join
 from taf.graph.node import Node
 from taf.state.facts import Edition, Task
 from taf.state.schema import StateSchema
+
+Way: TypeAlias = tuple[Node, tuple[Task, ...] | None]
+"""A node that is just awaited, and what follows it along its edges (None: routers say)."""
 
 
 class GraphSpec:
@@ -40,7 +43,7 @@ class GraphSpec:
         self.straight = self._straight()
         """What follows a node that has nothing but plain edges, ready to be used as a frontier."""
         self.plain = self._plain()
-        """The nodes that are just awaited and lead along edges alone, with what follows them (None: routers say)."""
+        """The nodes from which there is such a way, by name."""
         self.fingerprint = fingerprint_of(self)
         """Changes when a node, an edge, a join or a field does, here or in a subgraph; stored with each pass."""
         self.version, self.edition = version, Edition(self.fingerprint, version)
@@ -50,7 +53,7 @@ class GraphSpec:
         ways = {name: self.edges.get(name, ()) for name in (START, *self.nodes) if name not in self.branches}
         return {name: self.tasks(targets) for name, targets in ways.items() if known.issuperset(targets)}
 
-    def _plain(self) -> Mapping[str, tuple[Node, tuple[Task, ...] | None]]:
+    def _plain(self) -> Mapping[str, Way]:
         special = {*self.before, *self.after, *(name for join in self.joins for name in join.sources)}
         leading = {*self.straight, *self.branches} - special
         found = ((name, node) for name, node in self.nodes.items() if node.is_plain and name in leading)

@@ -17,7 +17,7 @@ from taf.graph.halting import Halting
 from taf.graph.partials import NONE_SHOWN
 from taf.graph.routing import out_of
 from taf.graph.runner import NOTHING_LEFT, StepResult
-from taf.graph.spec import GraphSpec
+from taf.graph.spec import GraphSpec, Way
 from taf.state.channel import Op
 from taf.state.execution import ExecutionStatus
 from taf.state.facts import Output, Task
@@ -35,18 +35,19 @@ class StraightAhead(Halting, Host):
         Return what came of a step that turned out to be more than plain, or None when the next one is.
         """
         runner, spec, parent, run = self.runner, self.runtime.spec, self.parent, ledger.run
-        if self.has_mail or not _is_plain(run, spec):
-            return None
+        way = None if self.has_mail or run.step >= limit else _way_of(run, spec)
         schema, plain, own = spec.schema, spec.plain, asyncio.current_task()
         view, plainly, can_ask = schema.view, schema.joined_plainly, schema.can_ask
         values, frontier, step = run.values, run.frontier, run.step
         run = without_values(run)
         ahead: Ahead | None = None
         signals: Sequence[Signal] | None = None
-        way = plain[frontier[0].key] if step < limit else None
         while way is not None:
             task, (node, onward) = frontier[0], way
-            if (signals != () and await self._has_mail(ledger, signals)) or self.stop_reason is not None:
+            if signals is None:
+                signals = await ledger.save()
+            has_mail = bool(signals or ledger.told) and await self._follow_up(ledger, signals)
+            if has_mail or self.stop_reason is not None:
                 return None  # the general way heeds them
             before = ledger.committed
             context = Context(self, run, task, 1, ahead, own)
@@ -86,12 +87,6 @@ class StraightAhead(Halting, Host):
             del context, token, state, result, ops, after  # not kept alive until the next node gets its own
         return None
 
-    async def _has_mail(self, ledger: Ledger, signals: Sequence[Signal] | None) -> bool:
-        """Save what is only staged (None), and heed and tell what came of it; say whether there is mail."""
-        if signals is None:
-            signals = await ledger.save()
-        return bool(signals or ledger.told) and await self._follow_up(ledger, signals)
-
     async def _led_to(self, context: Context, ops: Sequence[Op], values: Values) -> tuple[Task, ...]:
         """Ask the routers behind a node what is next. A stop cancels them, and keeps what led to them."""
         task = context.task
@@ -108,11 +103,11 @@ class StraightAhead(Halting, Host):
         return found
 
 
-def _is_plain(run: Run, spec: GraphSpec) -> bool:
-    """True for a run that waits for nobody, may leave the node where it is, and has one plain node next."""
+def _way_of(run: Run, spec: GraphSpec) -> Way | None:
+    """Return the plain node that is next, of a run that waits for nobody and may leave the node where it is."""
     is_running = run.status is ExecutionStatus.RUNNING and run.details is NOTHING
     has_left = not (spec.after and run.stage is Stage.LEAVE)
     if not (is_running and has_left and len(run.frontier) == 1):
-        return False
+        return None
     task = run.frontier[0]
-    return task.overlay is None and task.key in spec.plain
+    return spec.plain.get(task.key) if task.overlay is None else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import StrEnum
-from functools import reduce
+from functools import lru_cache, reduce
 from typing import Any, TypeAlias
 
 from taf.errors import InvalidTransitionError
@@ -136,9 +136,12 @@ def replay(schema: StateSchema, run: Run, facts: Iterable[Fact]) -> Run:
     return reduce(lambda current, fact: evolve(schema, current, fact), facts, run)
 
 
+_edition = lru_cache(Edition)  # the runs of one app share theirs
+
+
 def _started(schema: StateSchema, run: Run, fact: Started, values: Values | None = None) -> Run:
     run_id, ops, frontier, graph, version = fact
-    thread, now, past, edition = run.thread_id, run.sequence + 1, run.past, Edition(graph, version)
+    thread, now, past, edition = run.thread_id, run.sequence + 1, run.past, _edition(graph, version)
     status = advance(run.status, Move.START)
     if values is None:
         values = schema.apply(run.values, ops, now)
