@@ -40,8 +40,8 @@ from taf.checkpointer.base import (
 )
 from taf.checkpointer.begins import Begins
 from taf.checkpointer.sqlite_claims import Claims
-from taf.checkpointer.sqlite_jobs import Taking, Writing, abandon, tell
 from taf.checkpointer.sqlite_machinery import Machinery
+from taf.checkpointer.sqlite_owning import Taking, Writing, abandon, tell
 from taf.checkpointer.sqlite_worker import Worker
 from taf.checkpointer.watches import Place, Told
 from taf.errors import ConfigError, ThreadBusyError

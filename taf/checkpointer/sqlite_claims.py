@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from taf.checkpointer import sqlite_mail
+from taf.checkpointer import sqlite_many as many
 from taf.checkpointer import sqlite_rows as rows
 from taf.checkpointer import sqlite_writing as writing
-from taf.checkpointer.base import Commit, Grant, Known, Signal, ThreadKey
+from taf.checkpointer.base import NO_MAIL, Commit, Grant, Known, Signal, Stored, ThreadKey
 from taf.checkpointer.begins import begun, fits
 from taf.checkpointer.sqlite_machinery import Machinery
 from taf.checkpointer.sqlite_pulse import Lease, lease_end
 from taf.checkpointer.watches import Place
 from taf.errors import ThreadBusyError
+from taf.ids import new_id
 
 
 class Granted(NamedTuple):
@@ -78,3 +80,28 @@ class Claims:
         # Held at once, and not after the commit: the next job of this transaction may want the same thread.
         lease = Lease(state.thread, epoch, claim.owner, seconds, Place(state.thread, state.revision))
         return Granted(grant, lease, machinery.pulse.hold(key, lease), signals)
+
+    def begin_anew(
+        self, connection: sqlite3.Connection, wanted: Mapping[ThreadKey, tuple[float, Commit]]
+    ) -> Mapping[ThreadKey, Granted]:
+        """Do that in one go for those threads that are not there yet: for how many seconds, and with what commit."""
+        machinery, known = self._machinery, many.known(connection, list(wanted))
+        new = [(key, *rest) for key, rest in wanted.items() if key not in known]
+        if not new:
+            return {}
+        epoch, thread = rows.last_epoch(connection), rows.last_thread(connection)
+        owner, boot = machinery.lock.hold(), machinery.boot
+        claims = [
+            (key, new_id(), writing.Claim(epoch + number, owner, lease_end(seconds), boot), first)
+            for number, (key, seconds, first) in enumerate(new, 1)
+        ]
+        writing.count_epochs(connection, len(new))
+        many.create(connection, claims, thread)
+        found: dict[ThreadKey, Granted] = {}
+        for number, (key, born, claim, first) in enumerate(claims, thread + 1):
+            head = (first.records[-1].sequence, first.status, first.run_id)
+            stored = Stored(born, *head, is_owned=False, is_known=True, snapshot=None, items=(), tail=())
+            lease = Lease(number, claim.epoch, owner, wanted[key][0], Place(number, 0))
+            grant = Grant(claim.epoch, stored, NO_MAIL, has_begun=True)
+            found[key] = Granted(grant, lease, machinery.pulse.hold(key, lease), ())
+        return found

@@ -84,6 +84,18 @@ def find_with_epoch(connection: sqlite3.Connection, key: ThreadKey) -> tuple[Thr
     return None if row[0] is None else ThreadState._make(fitting(row, _THREAD, key.thread)), epoch
 
 
+def last_epoch(connection: sqlite3.Connection) -> int:
+    """Return the highest epoch that was given out, of any thread."""
+    (epoch,) = connection.execute("SELECT last FROM taf_epochs").fetchone()
+    return int(epoch)
+
+
+def last_thread(connection: sqlite3.Connection) -> int:
+    """Return the highest number that a thread ever had."""
+    row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'taf_threads'").fetchone()
+    return 0 if row is None else int(row[0])
+
+
 def fitting(row: Sequence[Any], kinds: Kinds, thread: str) -> Sequence[Any]:
     """Return a row whose values are of the types that were written.
 

@@ -20,8 +20,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
-from taf.checkpointer.outcome import Outcome, tell
+from taf.checkpointer.outcome import tell
 from taf.checkpointer.sqlite_file import SqliteFile, is_busy, roll_back
+from taf.checkpointer.sqlite_work import Errand, Job, Work
 from taf.errors import CheckpointerClosedError
 
 BATCH = 200
@@ -39,77 +40,10 @@ TURN_SECONDS = 0.001
 _MEMORY = 8
 """How many transactions "of late" are."""
 
+FEW = 8
+"""How many jobs of a kind are few enough to be done one behind the other."""
+
 T = TypeVar("T")
-Work = Callable[[sqlite3.Connection], T]
-
-
-class Job(Outcome[T]):
-    """What is to be done in a transaction, and what became of it."""
-
-    __slots__ = ("is_synced",)
-
-    drivers = (sqlite3.Error, OSError, UnicodeError, OverflowError)
-
-    def __init__(self, what: str, loop: asyncio.AbstractEventLoop | None, *, is_synced: bool = True) -> None:
-        super().__init__(what, loop)
-        self.is_synced = is_synced
-        """Whether it has to outlive a power cut. Otherwise it is on disk with the next job that has to."""
-
-    def work(self, connection: sqlite3.Connection) -> T:
-        """Do it, in the transaction, and return the result."""
-        raise NotImplementedError
-
-    def after(self, result: T) -> None:
-        """Do what follows from the result, behind the commit."""
-
-    def undo(self) -> None:
-        """Take back what the work left in memory, since it failed or is done anew."""
-
-    def attempt(self, connection: sqlite3.Connection) -> None:
-        """Do the work, in the worker."""
-        self.result = self.work(connection)
-
-    def take_back(self) -> None:
-        """Forget that it was done: it is done anew."""
-        self.error = None
-        self.undo()
-
-    def follow_up(self) -> None:
-        """Do what has to follow the commit, or its failure, in the worker."""
-        try:
-            if self.error is None:
-                self.after(self.result)
-            else:
-                self.undo()
-        except Exception:  # it tells others only, and must not make a commit look like a failure
-            pass
-
-
-class Errand(Job[T]):
-    """A job made of functions, for all that is not asked for by crowds."""
-
-    __slots__ = ("_after", "_work")
-
-    def __init__(
-        self,
-        what: str,
-        loop: asyncio.AbstractEventLoop | None,
-        work: Work[T],
-        after: Callable[[T], None] | None = None,
-        *,
-        is_synced: bool = True,
-    ) -> None:
-        super().__init__(what, loop, is_synced=is_synced)
-        self._work, self._after = work, after
-
-    def work(self, connection: sqlite3.Connection) -> T:
-        """See ``Job.work``."""
-        return self._work(connection)
-
-    def after(self, result: T) -> None:
-        """See ``Job.after``."""
-        if self._after is not None:
-            self._after(result)
 
 
 class Worker:
@@ -324,15 +258,36 @@ class Worker:
         return True
 
     def _do_all(self, connection: sqlite3.Connection, batch: Sequence[Job[Any]]) -> None:
-        """Do jobs one behind the other, and all anew when one failed with something written."""
+        """Do jobs in one go or one behind the other, and all anew when one failed with something written."""
         connection.execute("SAVEPOINT batch")
-        for number, job in enumerate(batch, 1):
-            if not self._leaves_whole(connection, job):
-                for done in reversed(batch[:number]):
-                    done.take_back()
-                connection.execute("ROLLBACK TO batch")
-                self._do_each(connection, batch)
-                return
+        done: list[Job[Any]] = []
+        if not self._have_done(connection, batch, done):
+            for job in reversed(done):
+                job.take_back()
+            connection.execute("ROLLBACK TO batch")
+            self._do_each(connection, batch)
+
+    def _have_done(self, connection: sqlite3.Connection, batch: Sequence[Job[Any]], done: list[Job[Any]]) -> bool:
+        """Do jobs, and list them as ``done``, until one fails with something written. Return False then."""
+        kinds: dict[type, list[Job[Any]]] = {}
+        for job in batch:
+            if job.is_plain:
+                kinds.setdefault(type(job), []).append(job)
+        for plain in kinds.values():
+            if len(plain) > FEW:
+                try:
+                    done += plain[0].do_together(connection, plain)
+                except Exception:
+                    if not connection.in_transaction:
+                        raise
+                    return False
+        is_done = {*done}
+        for job in batch:
+            if job not in is_done:
+                done.append(job)
+                if not self._leaves_whole(connection, job):
+                    return False
+        return True
 
     def _do_each(self, connection: sqlite3.Connection, batch: Sequence[Job[Any]]) -> None:
         for job in batch:

@@ -47,22 +47,23 @@ def create(connection: sqlite3.Connection, key: ThreadKey) -> ThreadState:
 
 def take(connection: sqlite3.Connection, state: ThreadState, claim: Claim) -> None:
     """Make somebody the owner of a thread."""
-    _count_epoch(connection)
+    count_epochs(connection)
     connection.execute(_TAKE, (*claim, state.thread))
     _forget_last_owner(connection, state)
 
 
 def begin(connection: sqlite3.Connection, state: ThreadState, claim: Claim, first: Commit) -> Sequence[Signal]:
     """Do that, and write the first commit with it; return the signals that wait for its run."""
-    _count_epoch(connection)
+    count_epochs(connection)
     connection.execute(_BEGIN, (*_head(first), *claim, state.thread))
     _forget_last_owner(connection, state)
     _put(connection, state.thread, first)
     return signals(connection, state.thread, first.run_id) if state.signals else ()
 
 
-def _count_epoch(connection: sqlite3.Connection) -> None:
-    connection.execute("UPDATE taf_epochs SET last = last + 1")
+def count_epochs(connection: sqlite3.Connection, number: int = 1) -> None:
+    """Note that so many epochs are given out."""
+    connection.execute("UPDATE taf_epochs SET last = last + ?", (number,))
 
 
 def _forget_last_owner(connection: sqlite3.Connection, state: ThreadState) -> None:

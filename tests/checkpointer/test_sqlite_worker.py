@@ -13,7 +13,8 @@ import pytest
 
 from taf.checkpointer import sqlite_worker
 from taf.checkpointer.sqlite_file import SqliteFile
-from taf.checkpointer.sqlite_worker import CROWD, Job, Worker
+from taf.checkpointer.sqlite_work import Job
+from taf.checkpointer.sqlite_worker import CROWD, Worker
 from taf.errors import CheckpointerClosedError, StoreUnavailableError
 from taf.testing.store.owner import until
 

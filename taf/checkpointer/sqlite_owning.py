@@ -11,13 +11,14 @@ import sqlite3
 from collections.abc import Sequence
 
 from taf.checkpointer import sqlite_mail
+from taf.checkpointer import sqlite_many as many
 from taf.checkpointer import sqlite_rows as rows
 from taf.checkpointer import sqlite_writing as writing
 from taf.checkpointer.base import Change, Commit, Grant, Known, Signal, ThreadKey
 from taf.checkpointer.sqlite_claims import Claims, Granted
 from taf.checkpointer.sqlite_machinery import Machinery
 from taf.checkpointer.sqlite_pulse import Lease, lease_end
-from taf.checkpointer.sqlite_worker import Job
+from taf.checkpointer.sqlite_work import Job
 from taf.checkpointer.watches import Place, Told
 from taf.errors import StaleOwnerError
 
@@ -57,6 +58,26 @@ class Taking(Job[Grant | None]):
             self._told = told_of(connection, self._machinery, granted.lease, first, granted.signals)
         return granted.grant
 
+    @property
+    def is_plain(self) -> bool:
+        """See ``Job.is_plain``."""
+        first = self._first
+        if first is None or self._known is not None or first.expected or not brings_records_alone(first):
+            return False
+        return not self._machinery.pulse.watches.wants(self._key, has_signals=False)
+
+    def do_together(self, connection: sqlite3.Connection, jobs: Sequence[Taking]) -> Sequence[Taking]:
+        """See ``Job.do_together``. Threads that are there are left: they may be owned."""
+        chosen: dict[ThreadKey, Taking] = {}
+        wanted: dict[ThreadKey, tuple[float, Commit]] = {}
+        for job in jobs:
+            if job._first is not None and job._key not in chosen:
+                chosen[job._key], wanted[job._key] = job, (job._seconds, job._first)
+        granted = self._claims.begin_anew(connection, wanted)
+        for key, found in granted.items():
+            chosen[key]._granted, chosen[key].result = found, found.grant
+        return [chosen[key] for key in granted]
+
     def after(self, result: Grant | None) -> None:
         """See ``Job.after``."""
         tell(self._machinery, self._key, self._told)
@@ -95,12 +116,40 @@ class Writing(Job[Sequence[Signal]]):
             writing.sweep(connection, lease.thread)
         return signals
 
+    @property
+    def is_plain(self) -> bool:
+        """See ``Job.is_plain``."""
+        commit, pulse = self._commit, self._machinery.pulse
+        if not (many.IS_ABLE and brings_records_alone(commit)):
+            return False
+        return not pulse.watches.wants(commit.key, has_signals=False)
+
+    def do_together(self, connection: sqlite3.Connection, jobs: Sequence[Writing]) -> Sequence[Writing]:
+        """See ``Job.do_together``. Those are left which are refused, or find signals."""
+        chosen: dict[int, Writing] = {}
+        moves: dict[int, tuple[str, int, Commit]] = {}
+        for job in jobs:
+            commit = job._commit
+            lease = self._machinery.pulse.lease(commit.key, commit.epoch)
+            if lease is not None and lease.thread not in chosen:
+                chosen[lease.thread] = job
+                moves[lease.thread] = lease.owner, lease_end(lease.seconds), commit
+        done = [chosen[thread] for thread in many.move(connection, moves)]
+        for job in done:
+            job.result = ()
+        return done
+
     def after(self, result: Sequence[Signal]) -> None:
         """See ``Job.after``."""
         commit = self._commit
         if commit.is_release:
             self._machinery.pulse.drop(commit.key, commit.epoch)
         tell(self._machinery, commit.key, self._told)
+
+
+def brings_records_alone(commit: Commit) -> bool:
+    """True for a commit that writes to no other table."""
+    return bool(commit.records) and not (commit.interrupts or commit.snapshot or commit.taken)
 
 
 def told_of(
