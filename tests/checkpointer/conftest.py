@@ -1,11 +1,14 @@
 """Stores that are tested in several ways."""
 
+import sqlite3
 import sys
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
 from taf.checkpointer import PgCheckpointer, postgres_loops
+from tests.checkpointer.watched_sqlite import Connection
 from tests.pg.proxy import Proxy
 
 pytest.register_assert_rewrite("taf.testing.store")
@@ -25,3 +28,12 @@ async def proxied(
         else:
             monkeypatch.setattr(postgres_loops, "WARM", sys.maxsize)
         yield store
+
+
+@pytest.fixture
+def connections(monkeypatch: pytest.MonkeyPatch) -> list[Connection]:
+    """The connections to SQLite that are opened, all of which are watched."""
+    connect: Any = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda *args, **options: connect(*args, factory=Connection, **options))
+    monkeypatch.setattr(Connection, "opened", [])
+    return Connection.opened
