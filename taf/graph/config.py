@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from taf.errors import ConfigError
 from taf.ids import new_id
@@ -89,7 +89,7 @@ def read_thread(config: Mapping[str, Any]) -> str:
 def _known(given: Any) -> Mapping[str, Any]:
     if type(given) is not dict and not isinstance(given, Mapping):
         raise ConfigError(f'The config has to be a dict such as {{"thread_id": "t1"}}, not {given!r}.')
-    return given  # pyright: ignore[reportUnknownVariableType]
+    return cast("Mapping[str, Any]", given)
 
 
 def _required(thread_id: str | None) -> str:

@@ -35,10 +35,11 @@ class StraightAhead(Halting, Host):
         Return what came of a step that turned out to be more than plain, or None when the next one is.
         """
         runner, spec, parent, run = self.runner, self.runtime.spec, self.parent, ledger.run
-        way = None if self.has_mail or run.step >= limit else _way_of(run, spec)
+        way: Way | None = None if self.has_mail or run.step >= limit else _way_of(run, spec)
         schema, plain, own = spec.schema, spec.plain, asyncio.current_task()
         view, plainly, can_ask = schema.view, schema.joined_plainly, schema.can_ask
-        values, frontier, step = run.values, run.frontier, run.step
+        values, step = run.values, run.step
+        frontier: tuple[Task, ...] = run.frontier
         run = without_values(run)
         ahead: Ahead | None = None
         signals: Sequence[Signal] | None = None
