@@ -44,7 +44,8 @@ class StraightAhead(Halting, Host):
         ahead: Ahead | None = None
         signals: Sequence[Signal] | None = None
         while way is not None:
-            task, (node, onward) = frontier[0], way
+            task: Task = frontier[0]
+            node, onward = way
             if signals is None:
                 signals = await ledger.save()
             has_mail = bool(signals or ledger.told) and await self._follow_up(ledger, signals)
