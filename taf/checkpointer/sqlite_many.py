@@ -12,7 +12,7 @@ from itertools import chain
 from typing import Any
 
 from taf.checkpointer.base import Commit, ThreadKey
-from taf.checkpointer.sqlite_writing import Claim
+from taf.checkpointer.sqlite_writing import Claim, head_of
 
 IS_ABLE = sqlite3.sqlite_version_info >= (3, 35)
 """Whether this SQLite can update rows from given ones, and say which it did."""
@@ -68,10 +68,8 @@ def move(connection: sqlite3.Connection, moves: Mapping[int, tuple[str, int, Com
     """
     rows: list[tuple[Any, ...]] = []
     for thread, (owner, lease_until, commit) in moves.items():
-        last = commit.records[-1]
         place = (thread, commit.epoch, commit.expected, owner)
-        head = (last.sequence, str(commit.status), commit.run_id, last.at, commit.graph)
-        rows.append((*place, *head, lease_until, int(commit.is_release)))
+        rows.append((*place, *head_of(commit), lease_until, int(commit.is_release)))
     moved = {thread for cursor in _MOVE.execute(connection, rows) for (thread,) in cursor.fetchall()}
     record(connection, [(thread, commit) for thread, (_, _, commit) in moves.items() if thread in moved])
     return moved
@@ -103,10 +101,10 @@ def create(
 ) -> None:
     """Make new threads with their owners and first commits, numbered from behind the last one."""
     rows: list[tuple[Any, ...]] = []
+    written: list[tuple[int, Commit]] = []
     for number, (key, born, claim, first) in enumerate(claims, last_thread + 1):
-        last = first.records[-1]
-        head = (last.sequence, str(first.status), first.run_id, last.at, first.graph)
-        rows.append((number, *key, born, *head, 1, *claim))
+        rows.append((number, *key, born, *head_of(first), 1, *claim))
+        written.append((number, first))
     for _ in _CREATE.execute(connection, rows):
         pass
-    record(connection, [(number, first) for number, (_, _, _, first) in enumerate(claims, last_thread + 1)])
+    record(connection, written)

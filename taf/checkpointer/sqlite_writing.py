@@ -55,7 +55,7 @@ def take(connection: sqlite3.Connection, state: ThreadState, claim: Claim) -> No
 def begin(connection: sqlite3.Connection, state: ThreadState, claim: Claim, first: Commit) -> Sequence[Signal]:
     """Do that, and write the first commit with it; return the signals that wait for its run."""
     count_epochs(connection)
-    connection.execute(_BEGIN, (*_head(first), *claim, state.thread))
+    connection.execute(_BEGIN, (*head_of(first), *claim, state.thread))
     _forget_last_owner(connection, state)
     _put(connection, state.thread, first)
     return signals(connection, state.thread, first.run_id) if state.signals else ()
@@ -122,9 +122,9 @@ def write(
     """
     values: tuple[Any, ...] = (thread, commit.epoch, commit.expected, owner)
     if commit.is_release:
-        move, quietly, values = _LEAVE, _LEAVE_QUIETLY, (*_head(commit), *values)
+        move, quietly, values = _LEAVE, _LEAVE_QUIETLY, (*head_of(commit), *values)
     else:
-        move, quietly, values = _MOVE, _MOVE_QUIETLY, (*_head(commit), lease_until, *values)
+        move, quietly, values = _MOVE, _MOVE_QUIETLY, (*head_of(commit), lease_until, *values)
     if commit.taken is not None and commit.taken.amendments is not None:
         move, quietly = f"{move} {_UNLESS_AMENDED}", f"{quietly} {_UNLESS_AMENDED}"
         values = (*values, commit.taken.amendments)
@@ -140,7 +140,7 @@ def write(
     return waiting
 
 
-def _head(commit: Commit) -> tuple[int, str, str, float | None, str]:
+def head_of(commit: Commit) -> tuple[int, str, str, float | None, str]:
     """Return what a thread's row tells of its last commit.
 
     The driver takes plain ints, floats, strings and bytearrays as they are. For all else, None and bytes too, it looks
