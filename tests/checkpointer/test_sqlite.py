@@ -10,6 +10,7 @@ from typing import Any
 import anyio
 import pytest
 
+from taf.checkpointer import sqlite_pulse
 from taf.checkpointer.base import Change, Grant, Known, Posted, Record, Signal, Snapshot, ThreadKey
 from taf.checkpointer.sqlite import SqliteCheckpointer
 from taf.errors import (
@@ -487,6 +488,21 @@ async def test_the_pulse_sleeps_when_there_is_nothing_to_do(store: SqliteCheckpo
     unwatch()
 
     await until(lambda: pulse._wakes_at == float("inf"))
+
+
+async def test_where_looking_takes_long_it_is_done_less_often(
+    store: SqliteCheckpointer, path: Path, connections: list[Connection], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_pulse, "SHARE", 1e-9)
+    monkeypatch.setattr(sqlite_pulse, "LONGEST_PAUSE", 0.1)
+    told: list[int] = []
+    store.watch(KEY, lambda change: told.append(change.head))
+    await asyncio.sleep(0.5)
+    (pulse,) = [one for one in connections if one.thread == "taf-sqlite-pulse"]
+    assert 1 <= len([text for text in pulse.statements if "data_version" in text]) <= 8
+    async with SqliteCheckpointer(path) as elsewhere:
+        await fill(elsewhere, 1)
+    await until(lambda: told)
 
 
 async def load_nothing(store: SqliteCheckpointer) -> None:
