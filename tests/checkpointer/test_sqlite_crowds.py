@@ -16,7 +16,7 @@ from taf.errors import StaleOwnerError, StoreUnavailableError, ThreadBusyError
 from taf.testing.store.owner import LEASE, RUN, Owner, fill, load, make_interrupt, make_record
 from tests.checkpointer.watched_sqlite import Connection, by_hand, locked, of_writer, queued
 
-CROWD = 150
+CROWD = 75
 KEYS = [ThreadKey("", f"thread {number}") for number in range(CROWD)]
 MOVES, RECORDS, NEW = "UPDATE taf_threads SET head", "INSERT INTO taf_journal", "INSERT INTO taf_threads"
 
@@ -176,7 +176,7 @@ async def test_when_the_commit_fails_nobody_has_anything(
     new = [ThreadKey("", f"new {number}") for number in range(20)]
     with locked(path):
         tasks = await queued(
-            *[owner.step() for owner in owners[:100]],
+            *[owner.step() for owner in owners[:50]],
             *[store.begin(beginning(key), lease_seconds=LEASE) for key in new],
         )
         writer.failing = "COMMIT"
