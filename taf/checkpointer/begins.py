@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
-from taf.checkpointer.base import Commit, Grant, Known
+from taf.checkpointer.base import Commit, Grant, Known, Mail, Stored
 
 
 class Begins(ABC):
@@ -34,8 +34,8 @@ def fits(first: Commit, grant: Grant) -> bool:
     return stored.head == first.expected and (stored.is_known or not stored.head) and not grant.mail.messages
 
 
-def begun(first: Commit, grant: Grant) -> Grant:
+def begun(first: Commit, epoch: int, born: str, mail: Mail, floor: int = 0) -> Grant:
     """Return what the owner gets of a thread where the first commit was written."""
-    head, status, run_id = first.records[-1].sequence, first.status, first.run_id
-    stored = grant.stored._replace(head=head, status=status, run_id=run_id, is_known=True, items=(), tail=())
-    return grant._replace(stored=stored, has_begun=True)
+    head = (first.records[-1].sequence, first.status, first.run_id)
+    stored = Stored(born, *head, is_owned=False, is_known=True, snapshot=None, items=(), tail=(), floor=floor)
+    return Grant(epoch, stored, mail, has_begun=True)

@@ -13,7 +13,8 @@ from functools import cache
 from typing import Any
 
 from taf.checkpointer import postgres_rows as rows
-from taf.checkpointer.base import NO_MAIL, Change, Commit, Grant, Known, Mail, Record, Stored, ThreadKey
+from taf.checkpointer.base import NO_MAIL, Change, Commit, Grant, Known, Mail, Record, ThreadKey
+from taf.checkpointer.begins import begun
 from taf.checkpointer.postgres_batches import Batches
 from taf.checkpointer.postgres_connections import Connection
 from taf.checkpointer.postgres_mail import Mailbox
@@ -235,12 +236,10 @@ class Claims:
     async def _grant(
         self, connection: Connection, one: _Claim, row: rows.Row, state: ThreadState, news: News | None = None
     ) -> Grant:
-        if not one.has_begun(row):
+        if one.first is None or not one.has_begun(row):
             return await self._mailbox.granted(connection, one.key, state, one.known, news)
-        head = (state.born, state.head, state.status, state.run_id)
-        stored = Stored(*head, is_owned=False, is_known=True, snapshot=None, items=(), tail=(), floor=state.floor)
         mail = Mail((), state.amendments) if state.amendments else NO_MAIL
-        return Grant(state.epoch, stored, mail, has_begun=True)
+        return begun(one.first, state.epoch, state.born, mail, state.floor)
 
     async def _claim(self, connection: Connection, one: _Claim) -> tuple[rows.Row, ThreadState] | None:
         """Take a thread, and leave it claimed in this process: behind a pooler it is not committed yet."""

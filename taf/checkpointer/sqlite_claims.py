@@ -11,7 +11,7 @@ from taf.checkpointer import sqlite_mail
 from taf.checkpointer import sqlite_many as many
 from taf.checkpointer import sqlite_rows as rows
 from taf.checkpointer import sqlite_writing as writing
-from taf.checkpointer.base import NO_MAIL, Commit, Grant, Known, Signal, Stored, ThreadKey
+from taf.checkpointer.base import NO_MAIL, Commit, Grant, Known, Signal, ThreadKey
 from taf.checkpointer.begins import begun, fits
 from taf.checkpointer.sqlite_machinery import Machinery
 from taf.checkpointer.sqlite_pulse import Lease, lease_end
@@ -74,7 +74,8 @@ class Claims:
         grant = Grant(epoch, stored, mail)
         signals: Sequence[Signal] = ()
         if first is not None and fits(first, grant):
-            grant, signals = begun(first, grant), writing.begin(connection, state, claim, first)
+            grant = begun(first, epoch, state.born, mail, state.floor)
+            signals = writing.begin(connection, state, claim, first)
         else:
             writing.take(connection, state, claim)
         # Held at once, and not after the commit: the next job of this transaction may want the same thread.
@@ -99,9 +100,6 @@ class Claims:
         many.create(connection, claims, thread)
         found: dict[ThreadKey, Granted] = {}
         for number, (key, born, claim, first) in enumerate(claims, thread + 1):
-            head = (first.records[-1].sequence, first.status, first.run_id)
-            stored = Stored(born, *head, is_owned=False, is_known=True, snapshot=None, items=(), tail=())
             lease = Lease(number, claim.epoch, owner, wanted[key][0], Place(number, 0))
-            grant = Grant(claim.epoch, stored, NO_MAIL, has_begun=True)
-            found[key] = Granted(grant, lease, machinery.pulse.hold(key, lease), ())
+            found[key] = Granted(begun(first, claim.epoch, born, NO_MAIL), lease, machinery.pulse.hold(key, lease), ())
         return found

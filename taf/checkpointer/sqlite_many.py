@@ -12,7 +12,7 @@ from itertools import chain
 from typing import Any
 
 from taf.checkpointer.base import Commit, ThreadKey
-from taf.checkpointer.sqlite_writing import Claim, head_of
+from taf.checkpointer.sqlite_writing import MOVED, RECORD, Claim, head_of, row_of
 
 IS_ABLE = sqlite3.sqlite_version_info >= (3, 35)
 """Whether this SQLite can update rows from given ones, and say which it did."""
@@ -40,8 +40,7 @@ class _Statement:
 
 _KEPT = "iif(given.column11, NULL, {})".format
 _MOVE = _Statement(
-    "UPDATE taf_threads SET head = given.column5, status = given.column6, run_id = given.column7,"
-    " updated = given.column8, graph = coalesce(nullif(given.column9, ''), graph), revision = revision + 1,"
+    f"{MOVED(*[f'given.column{number}' for number in range(5, 10)])},"
     f" owner = {_KEPT('owner')}, lease_until = {_KEPT('given.column10')}, boot_id = {_KEPT('boot_id')} FROM",
     11,
     "AS given WHERE taf_threads.id = given.column1 AND epoch = given.column2 AND head = given.column3"
@@ -52,8 +51,7 @@ _CREATE = _Statement(
     " lease_until, boot_id) SELECT * FROM",
     14,
 )
-_PLAIN = _Statement("INSERT INTO taf_journal (thread, sequence, kind, run_id, at, step, body) SELECT * FROM", 7)
-_ITEMS = _Statement("INSERT INTO taf_journal (thread, sequence, kind, run_id, at, step, body, items) SELECT * FROM", 8)
+_RECORD = {length: _Statement(f"{into} SELECT * FROM", length) for length, into in RECORD.items()}
 _KNOWN = _Statement(
     "SELECT t.tenant, t.thread FROM",
     2,
@@ -77,17 +75,9 @@ def move(connection: sqlite3.Connection, moves: Mapping[int, tuple[str, int, Com
 
 def record(connection: sqlite3.Connection, commits: Sequence[tuple[int, Commit]]) -> None:
     """Write the records of commits, each of a thread."""
-    plain: list[tuple[Any, ...]] = []
-    with_items: list[tuple[Any, ...]] = []
-    for thread, commit in commits:
-        for sequence, kind, run_id, at, body, items, step in commit.records:
-            row = (thread, sequence, kind, run_id, at, step, bytearray(body))
-            if items is None:
-                plain.append(row)
-            else:
-                with_items.append((*row, bytearray(items)))
-    for statement, rows in (_PLAIN, plain), (_ITEMS, with_items):
-        for _ in statement.execute(connection, rows):
+    rows = [row_of(thread, one) for thread, commit in commits for one in commit.records]
+    for length, statement in _RECORD.items():
+        for _ in statement.execute(connection, [row for row in rows if len(row) == length]):
             pass
 
 

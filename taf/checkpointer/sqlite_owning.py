@@ -62,9 +62,9 @@ class Taking(Job[Grant | None]):
     def is_plain(self) -> bool:
         """See ``Job.is_plain``."""
         first = self._first
-        if first is None or self._known is not None or first.expected or not brings_records_alone(first):
+        if first is None or first.expected or self._known is not None:
             return False
-        return not self._machinery.pulse.watches.wants(self._key, has_signals=False)
+        return brings_records_alone(self._machinery, first)
 
     def do_together(self, connection: sqlite3.Connection, jobs: Sequence[Taking]) -> Sequence[Taking]:
         """See ``Job.do_together``. Threads that are there are left: they may be owned."""
@@ -119,10 +119,7 @@ class Writing(Job[Sequence[Signal]]):
     @property
     def is_plain(self) -> bool:
         """See ``Job.is_plain``."""
-        commit, pulse = self._commit, self._machinery.pulse
-        if not (many.IS_ABLE and brings_records_alone(commit)):
-            return False
-        return not pulse.watches.wants(commit.key, has_signals=False)
+        return many.IS_ABLE and brings_records_alone(self._machinery, self._commit)
 
     def do_together(self, connection: sqlite3.Connection, jobs: Sequence[Writing]) -> Sequence[Writing]:
         """See ``Job.do_together``. Those are left which are refused, or find signals."""
@@ -147,9 +144,11 @@ class Writing(Job[Sequence[Signal]]):
         tell(self._machinery, commit.key, self._told)
 
 
-def brings_records_alone(commit: Commit) -> bool:
-    """True for a commit that writes to no other table."""
-    return bool(commit.records) and not (commit.interrupts or commit.snapshot or commit.taken)
+def brings_records_alone(machinery: Machinery, commit: Commit) -> bool:
+    """True for a commit that writes to no other table, and that nobody is told of."""
+    if not commit.records or commit.interrupts or commit.snapshot or commit.taken:
+        return False
+    return not machinery.pulse.watches.wants(commit.key, has_signals=False)
 
 
 def told_of(

@@ -270,7 +270,7 @@ class Worker:
     def _have_done(self, connection: sqlite3.Connection, batch: Sequence[Job[Any]], done: list[Job[Any]]) -> bool:
         """Do jobs, and list them as ``done``, until one fails with something written. Return False then."""
         kinds: dict[type, list[Job[Any]]] = {}
-        for job in batch:
+        for job in batch if len(batch) > FEW else ():
             if job.is_plain:
                 kinds.setdefault(type(job), []).append(job)
         for plain in kinds.values():

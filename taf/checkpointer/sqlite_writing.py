@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from taf.checkpointer.base import Commit, Cut, InterruptRow, Signal, Snapshot, ThreadKey
+from taf.checkpointer.base import Commit, Cut, InterruptRow, Record, Signal, Snapshot, ThreadKey
 from taf.checkpointer.sqlite_rows import ThreadState, signals
 from taf.ids import new_id
 
@@ -26,10 +26,13 @@ class Claim(NamedTuple):
 
 # -- owning ----------------------------------------------------------------------------------------
 
-_HEAD = (
-    "UPDATE taf_threads SET head = ?, status = ?, run_id = ?, updated = coalesce(?, updated),"
-    " graph = coalesce(nullif(?, ''), graph), revision = revision + 1"
-)
+MOVED = (
+    "UPDATE taf_threads SET head = {}, status = {}, run_id = {}, updated = coalesce({}, updated),"
+    " graph = coalesce(nullif({}, ''), graph), revision = revision + 1"
+).format
+"""What a commit changes in its thread's row, given the places of ``head_of``."""
+
+_HEAD = MOVED(*"?????")
 _CLAIM = "epoch = ?, owner = ?, lease_until = ?, boot_id = ?"
 _RELEASE = "owner = NULL, lease_until = NULL, boot_id = NULL, signals = 0"
 
@@ -107,10 +110,13 @@ _MOVE_QUIETLY = f"{_MOVE} {_QUIETLY}"
 _LEAVE = f"{_HEAD}, {_RELEASE} {_FENCE}"
 _LEAVE_QUIETLY = f"{_LEAVE} {_QUIETLY}"
 
-_RECORD_PLAIN = "INSERT INTO taf_journal (thread, sequence, kind, run_id, at, step, body) VALUES (?, ?, ?, ?, ?, ?, ?)"
-_RECORD_ITEMS = (
-    "INSERT INTO taf_journal (thread, sequence, kind, run_id, at, step, body, items) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
-)
+RECORD = {
+    7: "INSERT INTO taf_journal (thread, sequence, kind, run_id, at, step, body)",
+    8: "INSERT INTO taf_journal (thread, sequence, kind, run_id, at, step, body, items)",
+}
+"""What takes the rows of ``row_of``, by their length."""
+
+_RECORD = {length: f"{into} VALUES ({', '.join('?' * length)})" for length, into in RECORD.items()}
 
 
 def write(
@@ -151,14 +157,18 @@ def head_of(commit: Commit) -> tuple[int, str, str, float | None, str]:
     return head, str(commit.status), commit.run_id, at, commit.graph
 
 
+def row_of(thread: int, record: Record) -> tuple[Any, ...]:
+    """Return a record's row in the journal. One without items has no place for them: see ``head_of``."""
+    sequence, kind, run_id, at, body, items, step = record
+    row = (thread, sequence, kind, run_id, at, step, bytearray(body))
+    return row if items is None else (*row, bytearray(items))
+
+
 def _put(connection: sqlite3.Connection, thread: int, commit: Commit) -> None:
     """Write what a commit brings for other tables."""
-    for sequence, kind, run_id, at, body, items, step in commit.records:
-        row = thread, sequence, kind, run_id, at, step, bytearray(body)
-        if items is None:
-            connection.execute(_RECORD_PLAIN, row)
-        else:
-            connection.execute(_RECORD_ITEMS, (*row, bytearray(items)))
+    for record in commit.records:
+        row = row_of(thread, record)
+        connection.execute(_RECORD[len(row)], row)
     if commit.interrupts:
         _write_interrupts(connection, thread, commit.interrupts)
     if commit.snapshot is not None:
