@@ -6,10 +6,11 @@ import asyncio
 import threading
 from typing import Any
 
-from taf import AgentState, Message, StateGraph
+from taf import END, START, AgentState, Message, StateGraph
 from taf.checkpointer import BaseCheckpointer
+from taf.graph import Context
 from taf.state.messages import ToolCallBlock, ToolResultBlock
-from tests.multitask.talk import HANG, Slow, said, texts, until
+from tests.multitask.talk import HANG, Slow, Talk, said, texts, until
 
 CONFIG = {"thread_id": "t"}
 
@@ -152,6 +153,26 @@ async def test_an_interrupt_of_an_interrupt_hands_on_what_each_was_told(store: B
         assert [one.input["context"][0].text() for one in left] == ["m1", "m2"]
         assert all(len(one.input["context"]) == 1 for one in left)
         assert [one.partial_results for one in left] == [{"think": {"draft": f"half of m{n}"}} for n in (1, 2)]
+
+
+async def test_a_router_from_the_start_sees_what_was_left_as_nodes_do(store: BaseCheckpointer) -> None:
+    seen: list[list[str]] = []
+
+    def route(state: AgentState, ctx: Context) -> str:
+        seen.append([left.run_id for left in ctx.superseded])
+        return "think"
+
+    slow = Slow()
+    graph = StateGraph(Talk).add_node("think", slow.think).add_edge("think", END)
+    graph.add_conditional_edges(START, route, ["think"])
+    async with asyncio.timeout(HANG), graph.compile(store, multitask_strategy="interrupt") as app:
+        first = asyncio.create_task(app.ainvoke(said("one"), {**CONFIG, "run_id": "r1"}))
+        await until(lambda: slow.began)
+        second = asyncio.create_task(app.ainvoke(said("two"), {**CONFIG, "run_id": "r2"}))
+        await until(lambda: len(slow.began) == 2)
+        slow.gate.set()
+        assert [(await first).superseded_by, (await second).status] == ["r2", "completed"]
+    assert seen == [[], ["r1"]]
 
 
 async def test_a_message_after_a_completed_run_finds_nothing_left(store: BaseCheckpointer) -> None:
