@@ -73,6 +73,7 @@ GRAPH_ORDER = [
     "history",
     "queue",
     "subgraph",
+    "forking",
     "retention",
     "outline",
     "layout",

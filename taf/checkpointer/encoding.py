@@ -105,7 +105,10 @@ class FactCodec(ChangeCodec):
             HandedOver: lambda f, _: [self.superseded(f.left), f.keep],
             RolledBack: lambda f, items: [f.run_id, f.sequence, self._ops(f.ops, items)],
             Upgraded: lambda f, items: [f.graph, f.version, f.renamed, f.joins, self._ops(f.ops, items)],
-            Forked: lambda f, items: [f.source, f.sequence, self.run(f.run), self._ops(f.ops, items)],
+            Forked: lambda f, items: [
+                *(f.source, f.sequence, self.run(f.run), self._ops(f.ops, items)),
+                *([list(map(self.op, f.given))] if f.given else []),  # not among the items, which the thread has itself
+            ],
         }
         self._last_record: tuple[InterruptRecord | None, Any] = None, None
         self._around: dict[str, tuple[object, bytes, bytes]] = {}
@@ -369,7 +372,8 @@ def _decode_answered(codec: FactCodec, body: Sequence[Any], slots: _Slots) -> An
 
 
 def _decode_forked(codec: FactCodec, body: Sequence[Any], slots: _Slots) -> Forked:
-    return Forked(body[0], body[1], codec.decode_run("", body[2]), slots.ops(body[3]))
+    given = tuple(codec.decode_ops(body[4])) if len(body) > 4 else ()
+    return Forked(body[0], body[1], codec.decode_run("", body[2]), slots.ops(body[3]), given)
 
 
 _DECODE: dict[str, Callable[[FactCodec, Any, _Slots], Any]] = {

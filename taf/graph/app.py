@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 from taf.checkpointer.base import BaseCheckpointer, ThreadRow
 from taf.errors import AppClosedError, ConfigError, UnknownThreadError
 from taf.events import Event
-from taf.graph import history, queue, updating
+from taf.graph import forking, history, queue, updating
 from taf.graph.active import ActiveRun
 from taf.graph.config import RunConfig, read_config, read_thread
 from taf.graph.ending import ended
@@ -297,7 +297,7 @@ class AsyncGraph:
 
     async def afork(self, config: Config, *, thread_id: str | None = None) -> dict[str, Any]:
         """Begin a new thread at a checkpoint of another one, and return the new thread's config."""
-        return {"thread_id": (await history.fork(self.runtime, self._named(config), thread_id)).thread_id}
+        return {"thread_id": (await forking.fork(self.runtime, self._named(config), thread_id)).thread_id}
 
     async def adelete_thread(self, config: Config) -> bool:
         """Remove a thread that rests. Return False when there is none."""

@@ -1,24 +1,20 @@
-"""A thread's past: its checkpoints, its events, and new threads that begin at one of them."""
+"""A thread's past: its checkpoints and its events."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncGenerator, Callable, Generator
-from dataclasses import replace
 from datetime import UTC, datetime
 
 from taf.checkpointer.ledger import Told
 from taf.checkpointer.past import Moment, past
-from taf.errors import ConfigError, StoreCorruptError, TafError, UnknownCheckpointError, UnknownThreadError
+from taf.errors import StoreCorruptError, TafError, UnknownCheckpointError
 from taf.events import Event
 from taf.graph.config import RunConfig
 from taf.graph.result import StateSnapshot, snapshot_of
 from taf.graph.runtime import Runtime
 from taf.graph.telling import events_of
 from taf.graph.waiting import moves
-from taf.ids import new_id
-from taf.state.execution import ExecutionStatus
-from taf.state.facts import Forked
 from taf.state.run import Run
 
 
@@ -106,40 +102,3 @@ async def events_after(
         async for event in found:
             if event.sequence > after:
                 yield event
-
-
-async def fork(runtime: Runtime, config: RunConfig, thread_id: str | None) -> RunConfig:
-    """Begin a new thread as a copy of a checkpoint. Raise ``ConfigError`` when the new thread exists."""
-    found = await at_checkpoint(runtime, config)
-    if found is None:
-        raise UnknownThreadError(config.thread_id)
-    target = RunConfig(thread_id or new_id(), config.run_id)
-    ledger = await runtime.journal.acquire(target.thread_id, lease_seconds=runtime.options.lease_seconds)
-    assert ledger is not None
-    try:
-        if ledger.run.sequence:
-            raise ConfigError(f'Thread "{target.thread_id}" exists: fork into a new one.')
-        ledger.stage(_forked(runtime, found[0], target))
-    finally:
-        if ledger.is_open:
-            await ledger.save(release=True)
-            runtime.bus.publish(events_of(target.thread_id, ledger.told))
-            await runtime.bus.settle()
-    return target
-
-
-def _forked(runtime: Runtime, run: Run, target: RunConfig) -> Forked:
-    channel = runtime.journal.schema.channel
-    ops = tuple(("set", name, channel(name).detached(value)) for name, value in run.values.items())
-    records = tuple(replace(record, id=new_id(), thread_id=target.thread_id) for record in run.details.interrupts)
-    was_running = run.status is ExecutionStatus.RUNNING
-    # Its values are written as they are now: in the form of this version.
-    edition = run.edition._replace(version=runtime.journal.lineage.version)
-    copied = run._replace(
-        edition=edition,
-        status=ExecutionStatus.STOPPED if was_running else run.status,
-        values={},
-        visit=1,  # that of the fork: the threads of its subgraphs are named after its own visits
-        details=run.details._replace(interrupts=records) if records else run.details,
-    )
-    return Forked(run.thread_id, run.sequence, copied, ops)

@@ -8,6 +8,8 @@ from taf.checkpointer.base import ThreadKey
 from taf.checkpointer.journal import Journal
 from taf.graph.runtime import Runtime
 from taf.graph.spec import GraphSpec
+from taf.state.channel import Op
+from taf.state.facts import Forked, Started
 
 INNER = "\x1f"
 """Stands between the parts of an inner thread's name, and behind a tenant for the threads that are not its own."""
@@ -48,3 +50,16 @@ async def inner_thread(journal: Journal, names: Iterator[str]) -> str | None:
         if await journal.store.load(ThreadKey(tenant, name)) is not None:
             return name
     return None
+
+
+async def given_to(journal: Journal, thread_id: str) -> tuple[Op, ...]:
+    """Return the changes that an inner thread began with; none where they are in the form of another version."""
+    first = await journal.store.read(journal.key(thread_id), limit=1)
+    fact = journal.reading.fact_to_show(thread_id, first[0]) if first else None
+    if isinstance(fact, Started):
+        version, given = fact.version, tuple(fact.ops)
+    elif isinstance(fact, Forked):
+        version, given = fact.run.edition.version, fact.given
+    else:
+        return ()
+    return given if version == journal.lineage.version else ()

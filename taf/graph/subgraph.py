@@ -18,14 +18,13 @@ from taf.checkpointer.journal import Journal
 from taf.errors import InvalidAnswerError, ThreadBusyError
 from taf.graph.context import AnswerRefused, Context, Pause, Question
 from taf.graph.engine import Engine
-from taf.graph.inner import INNER, former_keys, inner_journal, inner_names, inner_tenant, inner_thread
+from taf.graph.inner import INNER, former_keys, given_to, inner_journal, inner_names, inner_tenant, inner_thread
 from taf.graph.intake import Answer, Call, Invoke, Whole, decision_of
 from taf.graph.runner import Returned
 from taf.graph.runtime import Runtime
 from taf.graph.waiting import moves
 from taf.publisher.bus import Bus
 from taf.state.execution import ExecutionStatus
-from taf.state.facts import Started
 from taf.state.interrupts import HumanDecision, InterruptRecord, Reject
 from taf.state.run import Run
 from taf.state.schema import StateSchema, Values
@@ -160,12 +159,11 @@ class SubgraphCall:
     @staticmethod
     async def _begun_with(runtime: Runtime, thread_id: str, theirs: StateSchema) -> Values | None:
         """Return what the child was given: only what it changed since then is its own, and others may write too."""
-        journal, own = runtime.journal, runtime.spec.schema
-        first = await journal.store.read(journal.key(thread_id), limit=1)
-        fact = journal.reading.fact_to_show(thread_id, first[0]) if first else None
-        if not isinstance(fact, Started) or fact.version != journal.lineage.version:
+        own = runtime.spec.schema
+        ops = await given_to(runtime.journal, thread_id)
+        if not ops:
             return None
-        given = own.apply({}, fact.ops)
+        given = own.apply({}, ops)
         shared = [("set", n, own.channel(n).detached(v)) for n, v in given.items() if n in theirs.channels]
         return theirs.apply({}, shared)
 

@@ -194,12 +194,16 @@ class Upgraded(NamedTuple):
 
 
 class Forked(NamedTuple):
-    """The thread began as a copy of another one's checkpoint; ``run`` is that one's stored form, without its values."""
+    """The thread began as a copy of another one's checkpoint; ``run`` is that one's stored form, without its values.
+
+    ``given``: what a subgraph's thread began with, in the form of the version of ``run``.
+    """
 
     source: str
     sequence: int
     run: Any
     ops: tuple[Op, ...]
+    given: tuple[Op, ...] = ()
 
 
 Fact: TypeAlias = (

@@ -264,7 +264,7 @@ def _answer(draw: st.DrawFn, run: Run) -> Fact:
 
 def _begin(draw: st.DrawFn, ops: tuple[Op, ...]) -> Fact:
     if draw(_choice) == 0:
-        return Forked(draw(words), 7, draw(runs), ops)
+        return Forked(draw(words), 7, draw(runs), ops, draw(st.sampled_from([(), ops])))
     return Started(draw(words), ops, draw(frontiers), draw(words))
 
 
