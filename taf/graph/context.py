@@ -94,7 +94,9 @@ class Context:
         ahead: Ahead | None = None,
         runner: asyncio.Task[Any] | None = None,
     ) -> None:
-        self._host, self.running, self.task, self.attempt = host, run, task, attempt
+        # One by one: Python makes a tuple for more than three at once, and every step makes a context.
+        self._host, self.running = host, run
+        self.task, self.attempt = task, attempt
         self.ahead = ahead
         """How far plain steps have led from the run that is ``running``, which stays as it was before them."""
         self.runner = runner

@@ -48,9 +48,10 @@ class StraightAhead(Halting, Host):
             node, onward = way
             if signals is None:
                 signals = await ledger.save()
-            has_mail = bool(signals or ledger.told) and await self._follow_up(ledger, signals)
-            if has_mail or self.stop_reason is not None:
-                return None  # the general way heeds them
+            if (signals or ledger.told) and await self._follow_up(ledger, signals):
+                return None  # there is mail, which the general way heeds
+            if self.stop_reason is not None:
+                return None
             before = ledger.committed
             context = Context(self, run, task, 1, ahead, own)
             state = view(values, context)
