@@ -14,7 +14,7 @@ from taf.graph.deciding import Decide, approve_breakpoints
 from taf.graph.edge import Branch, Join
 from taf.graph.node import Embeddable, Node, RetryPolicy, is_async_callable, read_call
 from taf.state.agent_state import AgentState
-from taf.state.schema import StateSchema
+from taf.state.schemas import schema_of
 
 if TYPE_CHECKING:
     from taf.checkpointer.base import BaseCheckpointer
@@ -30,7 +30,7 @@ class StateGraph:
     """A graph of functions over a state. Without any edges, its nodes run in the order in which they were added."""
 
     def __init__(self, state: type[BaseModel] = AgentState) -> None:
-        self.schema = StateSchema(state)
+        self.schema = schema_of(state)
         self._nodes: dict[str, Node] = {}
         self._edges: dict[str, list[str]] = {}
         self._branches: dict[str, list[Branch]] = {}

@@ -48,10 +48,9 @@ class StraightAhead(Halting, Host):
             node, onward = way
             if signals is None:
                 signals = await ledger.save()
-            if (signals or ledger.told) and await self._follow_up(ledger, signals):
-                return None  # there is mail, which the general way heeds
-            if self.stop_reason is not None:
-                return None
+            has_mail = (signals or ledger.told) and await self._follow_up(ledger, signals)
+            if has_mail or self.stop_reason is not None:
+                return None  # the general way heeds them
             before = ledger.committed
             context = Context(self, run, task, 1, ahead, own)
             state = view(values, context)

@@ -38,6 +38,8 @@ class StateSchema:
         if not (isinstance(given, type) and issubclass(given, BaseModel)):
             raise ConfigError(f"The state has to be a pydantic model class, not {model!r}.")
         self.model = model
+        self.read_from = model.__pydantic_validator__
+        """What pydantic made of the model when this was read: another one when it has been rebuilt."""
         self.can_ask = issubclass(model, AgentState)
         """True where a node asks for a pause by ``state.set_interrupt``."""
         self.is_open = model is AgentState or model.model_config.get("extra") == "allow"
