@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import fields
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
@@ -163,7 +163,7 @@ async def go_on(app: CompiledGraph, files: Files, calls: int = 100) -> dict[str,
 
 
 def written(event: Event) -> str:
-    return json.dumps(asdict(event), sort_keys=True, default=repr)
+    return json.dumps({one.name: getattr(event, one.name) for one in fields(event)}, sort_keys=True, default=repr)
 
 
 async def journal(app: CompiledGraph) -> list[str]:
