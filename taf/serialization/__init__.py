@@ -8,7 +8,7 @@ A value that would not come back as it went in is refused when it is produced, w
 models are no data: they are not stored.
 """
 
-from taf.serialization.codec import Codec, adapter_of, first_fault, is_exact
+from taf.serialization.codec import Codec, adapter_of, first_fault, is_exact, place_of_fault
 from taf.serialization.comparison import difference, model_parts
 from taf.serialization.packing import MAX_DEPTH, Mark, Path, dotted, pack, unpack
 from taf.serialization.rows import ENCRYPTED, MAX_ROW_BYTES, SHORT, dumps, is_bounded, loads
@@ -31,5 +31,6 @@ __all__ = [
     "loads",
     "model_parts",
     "pack",
+    "place_of_fault",
     "unpack",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
+from inspect import iscoroutine
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 from uuid import UUID
@@ -107,9 +108,16 @@ def first_fault(invalid: ValidationError) -> str:
     """Return what pydantic says first, and where inside the value. All that it says may be very much."""
     if invalid.error_count() > 100:
         return f"{invalid.error_count():,} of its parts are not valid"
-    first = invalid.errors(include_url=False, include_context=False, include_input=False)[0]
-    where = ".".join(map(str, first["loc"]))
-    return f"{where}: {first['msg']}" if where else first["msg"]
+    place, what = place_of_fault(invalid)
+    where = ".".join(map(str, place))
+    return f"{where}: {what}" if where else what
+
+
+def place_of_fault(invalid: ValidationError) -> tuple[tuple[int | str, ...], str]:
+    """Return where inside the value the first fault is, and what pydantic says of it."""
+    first = invalid.errors(include_url=False, include_context=False)[0]
+    is_unawaited = iscoroutine(first["input"])
+    return first["loc"], f"{first['msg']}, not a coroutine (is an await missing?)" if is_unawaited else first["msg"]
 
 
 def adapter_of(declared: Any, config: ConfigDict | None = None) -> TypeAdapter[Any]:

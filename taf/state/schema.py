@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from taf.errors import ConfigError, InvalidUpdateError, StateError, UpdateConflictError, nearest
-from taf.serialization import first_fault
+from taf.serialization import first_fault, place_of_fault
 from taf.state.agent_state import AgentState, MetaSource
 from taf.state.channel import MISSING, Channel, Op, channel_for, open_channel
 from taf.state.copying import is_immutable
@@ -383,9 +383,9 @@ def _whole(channel: Channel, value: Any, who: str, error: type[StateError]) -> A
 def _unfit(channel: Channel, wrong: Exception, who: str, error: type[StateError]) -> StateError:
     """Say that a value does not fit its field. A validator of the user's may have raised anything."""
     if isinstance(wrong, ValidationError):
-        first = wrong.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in (channel.name, *first["loc"]))
-        return error(f'{who} a value that does not fit field "{where}": {first["msg"]}.')
+        place, what = place_of_fault(wrong)
+        where = ".".join(map(str, (channel.name, *place)))
+        return error(f'{who} a value that does not fit field "{where}": {what}.')
     if isinstance(wrong, RecursionError):
         return error(f'{who} a value of field "{channel.name}" that is nested too deep, or in itself.')
     return error(f'{who} a value that does not fit field "{channel.name}": {wrong}.')

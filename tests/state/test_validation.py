@@ -49,6 +49,17 @@ def test_a_value_of_a_wrong_type_names_the_node_and_the_place() -> None:
     )
 
 
+@pytest.mark.parametrize("is_nested", [True, False])
+def test_a_forgotten_await_is_guessed(is_nested: bool) -> None:
+    async def name() -> str:
+        return "Ann"
+
+    coroutine = name()
+    said = refused(Order, {"names": [coroutine]} if is_nested else {"kind": coroutine})
+    coroutine.close()
+    assert said.endswith(", not a coroutine (is an await missing?).")
+
+
 def test_a_value_that_pydantic_can_turn_is_turned() -> None:
     assert after(Order, {"amount": "7"})["amount"] == 7
 
