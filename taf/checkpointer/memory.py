@@ -47,8 +47,8 @@ class _Thread:
         *("signals", "snapshot", "status", "updated"),
     )
 
-    def __init__(self) -> None:
-        self.born = new_id()
+    def __init__(self, born: str) -> None:
+        self.born = born
         self.epoch = self.head = 0
         self.is_owned = False
         self.status, self.run_id, self.updated, self.graph = "idle", "", 0.0, ""
@@ -94,7 +94,7 @@ class InMemoryCheckpointer(BaseCheckpointer):
     """For tests, notebooks and graphs whose threads need not outlive the process."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock, self._name = threading.Lock(), new_id()
         self._threads: dict[ThreadKey, _Thread] = {}
         self._interrupts: dict[str, _Interrupt] = {}
         self._watchers: _Watchers = {}
@@ -115,7 +115,7 @@ class InMemoryCheckpointer(BaseCheckpointer):
             if thread is None or not thread.head:
                 if not create:
                     return None
-                thread = self._threads.setdefault(key, thread or _Thread())
+                thread = self._threads.setdefault(key, thread or _Thread(f"{self._name}.{self._last_epoch}"))
             # Counted over all threads: one that is made anew never repeats an epoch.
             thread.epoch = self._last_epoch = self._last_epoch + 1
             stored = self._stored(thread, known)

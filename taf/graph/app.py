@@ -19,7 +19,7 @@ from taf.graph.intake import NO_ANSWER, Answer, Call, Invoke, WhilePaused
 from taf.graph.listing import read_listing
 from taf.graph.multitask import MultitaskStrategy, Queued
 from taf.graph.result import Receipt, RunResult, StateSnapshot, snapshot_of, waiting_nodes
-from taf.graph.runtime import AS_COMPILED, CallOptions, Runtime
+from taf.graph.runtime import AS_COMPILED, CallOptions, Runtime, call_options
 from taf.graph.serving import Reader
 from taf.graph.stop import StopStatus, stop
 from taf.graph.stream import StreamMode, Tap
@@ -75,7 +75,7 @@ class AsyncGraph:
         Raise what a node raised, ``InvalidInputError``, ``ThreadBusyError``, ``NothingToResumeError``,
         ``QueueWithdrawnError``.
         """
-        active = self.launch(Invoke(input), read_config(config), options=CallOptions(while_paused, multitask_strategy))
+        active = self.launch(Invoke(input), read_config(config), options=call_options(while_paused, multitask_strategy))
         return self._result(await active.result(), active.config.thread_id)
 
     async def aresume(
@@ -104,7 +104,7 @@ class AsyncGraph:
         ``messages`` the new messages. A consumer that breaks off stops the run.
         """
         tap = Tap(stream_mode, self.runtime.spec.schema)
-        options = CallOptions(while_paused, multitask_strategy)
+        options = call_options(while_paused, multitask_strategy)
         active = self.launch(Invoke(input), read_config(config), reader=tap.feed, options=options)
         async with contextlib.aclosing(tap.read(active)) as chunks:
             async for chunk in chunks:
@@ -123,7 +123,7 @@ class AsyncGraph:
         ``join`` waits for the run. Raise what keeps it from beginning: ``InvalidInputError``, ``ThreadBusyError``,
         ``NothingToResumeError``.
         """
-        submission, options = Submission(), CallOptions(while_paused, multitask_strategy)
+        submission, options = Submission(), call_options(while_paused, multitask_strategy)
         call, read = Invoke(input), read_config(config)
         active = self.launch(call, read, reader=submission.begun, options=options, on_receipt=submission.received)
         return await submission.of(active)
@@ -185,7 +185,7 @@ class AsyncGraph:
         return active
 
     def _runtime_with(self, options: CallOptions) -> Runtime:
-        changes = {} if options == AS_COMPILED else options.changes(self.runtime.options)
+        changes = {} if options is AS_COMPILED else options.changes(self.runtime.options)
         if not changes:
             return self.runtime
         runtime = self._variants.get(options) or self.runtime.with_options(**changes)

@@ -27,7 +27,7 @@ from taf.graph.intake import NO_ANSWER, Invoke, WhilePaused
 from taf.graph.multitask import MultitaskStrategy, Queued
 from taf.graph.node import Call, Embeddable
 from taf.graph.result import Receipt, RunResult, StateSnapshot
-from taf.graph.runtime import CallOptions, Runtime
+from taf.graph.runtime import CallOptions, Runtime, call_options
 from taf.graph.stop import StopStatus, stop
 from taf.graph.stream import DONE, StreamMode, Tap
 from taf.graph.subgraph import SubgraphCall
@@ -125,7 +125,7 @@ class CompiledGraph(AsyncGraph, Embeddable):
     ) -> Iterator[Any]:
         """Run a thread and yield what happens; see ``astream``."""
         post, passing = self._way("stream", stacklevel=3)
-        tap, options = Tap(stream_mode, self.runtime.spec.schema), CallOptions(while_paused, multitask_strategy)
+        tap, options = Tap(stream_mode, self.runtime.spec.schema), call_options(while_paused, multitask_strategy)
         launched: list[ActiveRun] = []
         try:
             chunks = cross(post, self._launch_tapped(input, config, tap, options, launched))

@@ -62,6 +62,12 @@ class CallOptions(NamedTuple):
 AS_COMPILED = CallOptions()
 
 
+def call_options(while_paused: WhilePaused | None, multitask_strategy: MultitaskStrategy | None) -> CallOptions:
+    """Return what a call decides for itself: most decide nothing."""
+    decides = while_paused is not None or multitask_strategy is not None
+    return CallOptions(while_paused, multitask_strategy) if decides else AS_COMPILED
+
+
 class Runtime:
     """The graph, the journal of its threads, what reads calls, the bus, the options, and the threads of sync nodes."""
 
