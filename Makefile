@@ -5,8 +5,9 @@ SHELL := /bin/bash
 
 # Extra arguments for pytest: make test ARGS="-k stop -x"
 ARGS ?=
-# A worker on each core, and whoever has nothing left takes over from the others. WORKERS= runs all in one process.
-WORKERS ?= -n auto --dist worksteal
+# A worker on each core and one more, since many tests wait for others; whoever has nothing left takes over from the
+# others. WORKERS= runs all in one process.
+WORKERS ?= -n $(shell echo $$(($$(nproc) + 1))) --dist worksteal
 # How long make fuzz takes.
 FUZZ_SECONDS ?= 600
 # Quiet twice: errors only.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 
@@ -118,9 +119,18 @@ async def test_a_run_is_whole_wherever_one_statement_is_lost(
         await check(pg_dsn, f"run {number}", 1)
 
 
+@asynccontextmanager
+async def impatient(dsn: str) -> AsyncIterator[PgCheckpointer]:
+    """A store that soon gives up. Its tables are there before: to make them takes as long as the machine needs."""
+    async with PgCheckpointer(dsn) as patient:
+        await patient.setup()
+    async with asyncio.timeout(HANG), PgCheckpointer(dsn, command_timeout=BRIEF) as store:
+        yield store
+
+
 @pytest.mark.parametrize("is_known", [False, True])
 async def test_a_server_that_never_answers_is_unavailable(pg_proxy: Proxy, is_known: bool) -> None:
-    async with asyncio.timeout(HANG), PgCheckpointer(pg_proxy.dsn, command_timeout=BRIEF) as store:
+    async with impatient(pg_proxy.dsn) as store:
         if is_known:
             await fill(store, 1)
         pg_proxy.is_black_hole = True
@@ -131,7 +141,7 @@ async def test_a_server_that_never_answers_is_unavailable(pg_proxy: Proxy, is_kn
 
 
 async def test_a_commit_into_silence_is_unavailable_and_can_be_made_later(pg_proxy: Proxy) -> None:
-    async with asyncio.timeout(HANG), PgCheckpointer(pg_proxy.dsn, command_timeout=BRIEF) as store:
+    async with impatient(pg_proxy.dsn) as store:
         owner = await Owner.of(store)
         await owner.step()
         pg_proxy.is_black_hole = True
@@ -143,7 +153,7 @@ async def test_a_commit_into_silence_is_unavailable_and_can_be_made_later(pg_pro
 
 
 async def test_a_store_closes_while_the_server_never_answers(pg_proxy: Proxy) -> None:
-    async with asyncio.timeout(HANG), PgCheckpointer(pg_proxy.dsn, command_timeout=BRIEF) as store:
+    async with impatient(pg_proxy.dsn) as store:
         await Owner.of(store)
         pg_proxy.is_black_hole = True
 
