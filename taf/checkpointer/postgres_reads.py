@@ -89,7 +89,7 @@ def _start(state: ThreadState, known: Known | None) -> int | None:
     """Return behind which record a reader has news of a thread; None for all there is, from the newest snapshot on."""
     if known is not None and knows(state, known):
         return known.head
-    return None if state.head else 0
+    return None if state.head or state.floor else 0
 
 
 def _snapshot_of(parts: Sequence[Row]) -> Snapshot | None:

@@ -116,7 +116,8 @@ def revision(connection: sqlite3.Connection, thread: int) -> int:
 def stored(connection: sqlite3.Connection, state: ThreadState, known: Known | None, *, is_owned: bool) -> Stored:
     """Return what the reader does not know yet of a thread."""
     is_known = known is not None and known.holds(state.born, state.floor, state.head)
-    found = None if is_known or not state.head else snapshot(connection, state) or base(connection, state)
+    is_all_told = is_known or not (state.head or state.floor)
+    found = None if is_all_told else snapshot(connection, state) or base(connection, state)
     start = known.head if known is not None and is_known else found.sequence if found else 0
     grown: Sequence[tuple[int, bytes]] = ()
     if found is not None and found.items_from is not None:

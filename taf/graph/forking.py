@@ -56,8 +56,10 @@ class _Copying:
         """Stage what a new thread begins with: a run of another one. Return its open interrupts."""
         waiting = {record.task for record in run.details.interrupts if record.inner_id is not None}
         inner: NewIds = {}
-        for task in self._begun(run):
-            found = await self._copy_inner(run, task, ledger)
+        begun = self._begun(run)
+        read = await self._journal.read(run.thread_id) if begun else None
+        for task, own in begun:
+            found = None if read is None else await self._copy_inner(run, read[1].born, task, own, ledger)
             if found is not None:
                 inner |= found
             elif task.key in waiting:  # it is not there any more: the copy begins it anew, and that asks for itself
@@ -67,23 +69,19 @@ class _Copying:
         ledger.stage(self._forked(run, ledger.key.thread, new_ids | inner, given))
         return new_ids
 
-    def _begun(self, run: Run) -> Sequence[Task]:
+    def _begun(self, run: Run) -> Sequence[tuple[Task, Runtime]]:
         """Return the tasks of subgraphs that may stand somewhere within: a step that is under way begins anew."""
-        is_left = run.details.interrupts or run.status in (ExecutionStatus.STOPPED, ExecutionStatus.ERROR)
-        tasks = [task for task in run.frontier if task.key not in run.details.finished] if is_left else []
-        return [task for task in tasks if self._subgraph_of(task) is not None]
+        if not (run.details.interrupts or run.status in (ExecutionStatus.STOPPED, ExecutionStatus.ERROR)):
+            return []
+        nodes, renames = self._spec.nodes, self._spec.renames
+        unfinished = [task for task in run.frontier if task.key not in run.details.finished]
+        found = [(task, nodes.get(renames.get(task.node, task.node))) for task in unfinished]
+        return [(task, node.subgraph.runtime) for task, node in found if node is not None and node.subgraph is not None]
 
-    def _subgraph_of(self, task: Task) -> Runtime | None:
-        node = self._spec.nodes.get(self._spec.renames.get(task.node, task.node))
-        return None if node is None or node.subgraph is None else node.subgraph.runtime
-
-    async def _copy_inner(self, run: Run, task: Task, ledger: Ledger) -> NewIds | None:
+    async def _copy_inner(self, run: Run, born: str, task: Task, own: Runtime, ledger: Ledger) -> NewIds | None:
         """Copy the thread of a subgraph as it was in a run. None when that cannot be found."""
-        own, read = self._subgraph_of(task), await self._journal.read(run.thread_id)
-        if own is None or read is None:
-            return None
         journal, keys = inner_journal(self._journal, own), former_keys(self._spec, task.node, task.key)
-        name = await inner_thread(self._journal, inner_names(run.thread_id, keys, run.visit, read[1].born))
+        name = await inner_thread(self._journal, inner_names(run.thread_id, keys, run.visit, born))
         left = None if name is None else await _as_it_was_left(journal, name, run, task)
         if name is None or left is None:
             return None

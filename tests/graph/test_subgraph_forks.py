@@ -14,7 +14,7 @@ from taf.errors import NodeTimeoutError
 from taf.graph import START, CompiledGraph, RunResult, Send, StateGraph, interrupt, task
 from taf.graph.inner import inner_tenant
 from taf.state import ExecutionStatus
-from tests.graph.trail import Trail, visit
+from tests.graph.trail import Slow, Trail, visit
 from tests.pg.stores import place, shared_database  # noqa: F401  # on Postgres, too
 
 CONFIG = {"thread_id": "t"}
@@ -156,31 +156,17 @@ async def test_what_is_merged_into_a_fork_is_kept_though_its_source_is_gone(stor
 
 
 async def test_a_fork_of_a_stopped_thread_goes_on_within_its_subgraph(store: BaseCheckpointer) -> None:
-    runs: list[str] = []
-    entered, is_slow = asyncio.Event(), [True]
-
-    async def first(state: Trail) -> dict[str, Any]:
-        runs.append("first")
-        return {"trail": "first"}
-
-    async def second(state: Trail) -> dict[str, Any]:
-        runs.append("second")
-        entered.set()
-        if is_slow:
-            await asyncio.Event().wait()
-        return {"trail": "second"}
-
-    inner = StateGraph(Trail).add_sequence([first, second]).set_entry_point("first").compile()
-    app = StateGraph(Trail).add_node("inner", inner).compile(checkpointer=store)
+    slow = Slow()
+    app = StateGraph(Trail).add_node("inner", slow.graph().compile()).compile(checkpointer=store)
     async with asyncio.timeout(10):
         await app.asubmit({}, CONFIG)
-        await entered.wait()
+        await slow.entered.wait()
         assert (await app.astop(CONFIG))["ok"]
         fork = await app.afork(CONFIG)
-        is_slow.clear()
+        slow.is_slow = False
         assert trail_of(await app.ainvoke(None, fork)) == ["first", "second"]
         assert trail_of(await app.ainvoke(None, CONFIG)) == ["first", "second"]
-    assert runs == ["first", "second", "second", "second"]
+    assert slow.runs == ["first", "second", "second", "second"]
 
 
 async def test_a_fork_of_a_failed_thread_goes_on_where_its_subgraph_failed(store: BaseCheckpointer) -> None:

@@ -16,7 +16,7 @@ from taf.errors import InvalidInputError
 from taf.graph import END, START, Command, Context, RetryPolicy, Send, StateGraph
 from taf.graph.subgraph import inner_tenant
 from taf.state import AgentState, ExecutionStatus, Message, append
-from tests.graph.trail import Trail, graph_of, visit
+from tests.graph.trail import Slow, Trail, graph_of, visit
 from tests.styles import run
 
 
@@ -277,22 +277,10 @@ async def test_a_retried_subgraph_goes_on_where_it_failed(store: BaseCheckpointe
 async def test_a_stop_inside_keeps_what_was_done_and_goes_on_there(
     store: BaseCheckpointer, reopen: Any, depth: int
 ) -> None:
-    entered, runs = asyncio.Event(), []
-    is_slow = [True]
-
-    async def first(state: Trail) -> dict[str, Any]:
-        runs.append("first")
-        return {"trail": "first"}
-
-    async def second(state: Trail) -> dict[str, Any]:
-        runs.append("second")
-        entered.set()
-        if is_slow:
-            await asyncio.Event().wait()
-        return {"trail": "second"}
+    slow = Slow()
 
     def build(on: BaseCheckpointer) -> Any:
-        inner: Any = StateGraph(Trail).add_sequence([first, second]).set_entry_point("first").compile()
+        inner: Any = slow.graph().compile()
         for _ in range(depth - 1):
             inner = nested(inner).compile()
         return nested(inner).compile(checkpointer=on)
@@ -300,15 +288,15 @@ async def test_a_stop_inside_keeps_what_was_done_and_goes_on_there(
     app, config = build(store), {"thread_id": "t"}
     async with asyncio.timeout(10):
         await app.asubmit({}, config)
-        await entered.wait()
+        await slow.entered.wait()
         stopped = await app.astop(config)
         assert (stopped["ok"], stopped["status"]) == (True, "stopped")
         assert (await app.aget_state(config)).next == ("inner",)
-        is_slow.clear()
+        slow.is_slow = False
         result = await build(reopen()).ainvoke(None, config)
 
     assert result.state.trail == ["before"] * depth + ["first", "second"] + ["after"] * depth
-    assert runs == ["first", "second", "second"]
+    assert slow.runs == ["first", "second", "second"]
 
 
 async def test_a_command_of_a_subgraphs_node_stays_within_the_subgraph() -> None:

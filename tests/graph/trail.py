@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -15,6 +16,29 @@ class Trail(AgentState):
     trail: Annotated[list[str], append] = []
     last: str = ""
     number: int = 0
+
+
+class Slow:
+    """Two nodes, of which the second does not end while ``is_slow``. ``runs`` holds who ran."""
+
+    def __init__(self) -> None:
+        self.entered, self.is_slow = asyncio.Event(), True
+        self.runs: list[str] = []
+
+    def graph(self) -> StateGraph:
+        """Return first → second."""
+        return StateGraph(Trail).add_sequence([self.first, self.second]).set_entry_point("first")
+
+    async def first(self, state: Trail) -> dict[str, Any]:
+        self.runs.append("first")
+        return {"trail": "first"}
+
+    async def second(self, state: Trail) -> dict[str, Any]:
+        self.runs.append("second")
+        self.entered.set()
+        if self.is_slow:
+            await asyncio.Event().wait()
+        return {"trail": "second"}
 
 
 def visit(name: str) -> Callable[[Trail], Any]:
