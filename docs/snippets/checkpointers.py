@@ -12,6 +12,17 @@ with SqliteCheckpointer("threads.db") as store, graph.compile(checkpointer=store
     print(app.invoke({}, {"thread_id": "t"}).state.done)  # → True
 # --8<-- [end:sqlite]
 
+# --8<-- [start:rows]
+import sqlite3
+from contextlib import closing
+
+from taf.serialization import loads
+
+with closing(sqlite3.connect("threads.db")) as file:
+    (body,) = file.execute("SELECT body FROM taf_journal WHERE kind = 'paused'").fetchone()
+print(loads(body)[:3])  # → ['before', 'b', 'Paused before node "b".']
+# --8<-- [end:rows]
+
 # --8<-- [start:history]
 with graph.compile() as app:
     config = {"thread_id": "t"}

@@ -26,7 +26,7 @@ from taf.checkpointer.interrupts import decode_record
 from taf.checkpointer.ledger import NOBODYS, Ledger, Told, Warm
 from taf.checkpointer.lineage import Lineage
 from taf.errors import ConfigError, GraphChangedError, StoreCorruptError
-from taf.serialization import loads
+from taf.serialization import full_length, loads
 from taf.state.execution import ExecutionStatus
 from taf.state.interrupts import InterruptRecord
 from taf.state.run import Run
@@ -177,10 +177,10 @@ class Journal:
                 fold.pending = warm.ops
             else:
                 fold, size = self.reading.start(thread_id, stored), 0
-                kept = 0 if stored.snapshot is None else sum(map(len, stored.snapshot.parts))
+                kept = 0 if stored.snapshot is None else sum(map(full_length, stored.snapshot.parts))
             for record in stored.tail:
                 fold.follow(record)
-                size += len(record.body)
+                size += full_length(record.body)
             if fold.run.sequence != stored.head:
                 raise ValueError(f"the journal ends at {fold.run.sequence}")
             run, ops = fold.shown()

@@ -29,7 +29,7 @@ from taf.checkpointer.encoding import FactCodec
 from taf.checkpointer.lineage import Lineage
 from taf.checkpointer.snapshots import SnapshotCodec
 from taf.errors import NotStorableError
-from taf.serialization import dumps
+from taf.serialization import full_length, to_row
 from taf.state.channel import Op
 from taf.state.draft import Draft
 from taf.state.facts import Answered, Fact, Stepped, Task, quick_tuple
@@ -142,7 +142,7 @@ class Ledger:
         self._staged += ((after.sequence, kind, after.run_id, at, body, items, after.step),)
         if self.is_told:
             self._facts += (fact,)
-        self._tail_bytes += len(body)
+        self._tail_bytes += full_length(body)
         self.run = after
 
     def stage_all(self, draft: Draft) -> None:
@@ -173,14 +173,14 @@ class Ledger:
             if self.is_told:  # its fact is made only for those who want to know
                 self._facts += (Stepped(((node, task.key, ops),), frontier),)
         self.run, self._ahead = run, ahead
-        self._tail_bytes += len(body)
+        self._tail_bytes += len(body) if body[0] < 0x80 else full_length(body)  # JSON begins below that
         return signals
 
     def unstage(self) -> None:
         """Forget what is staged and not saved."""
         if self._staged:
             saved = self._saved
-            self._tail_bytes -= sum(len(row[4]) for row in self._staged)
+            self._tail_bytes -= sum(full_length(row[4]) for row in self._staged)
             self.run, self._ahead = saved if isinstance(saved, Run) else arrived(saved), None
             self._staged, self._facts, self._interrupts, self._taken = (), (), (), None
 
@@ -265,7 +265,7 @@ class Ledger:
         except NotStorableError:  # it is only a cache: the journal holds all that it would hold
             self._snapshot_bytes = 2 * self._tail_bytes
             return None
-        self._tail_bytes, self._snapshot_bytes = 0, sum(map(len, found.parts))
+        self._tail_bytes, self._snapshot_bytes = 0, sum(map(full_length, found.parts))
         return found
 
     def abandon(self) -> None:
@@ -291,4 +291,4 @@ def _interrupt_rows(codec: FactCodec, before: Run, after: Run, fact: Fact, at: f
     else:
         gone = [record for record in was.values() if record.id not in now]
         found += [replace(r, status=InterruptStatus.WITHDRAWN, version=r.version + 1) for r in gone]
-    return tuple(InterruptRow(r.id, r.status.value, r.node, at, dumps(codec.record(r))) for r in found)
+    return tuple(InterruptRow(r.id, r.status.value, r.node, at, to_row(codec.record(r))) for r in found)

@@ -9,7 +9,7 @@ import asyncpg
 
 from taf.errors import ConfigError, StoreUnavailableError
 
-VERSION = 3
+VERSION = 4
 """The number of the newest migration."""
 
 _NAME = re.compile(r"[a-z_][a-z0-9_]{0,39}")

@@ -14,6 +14,7 @@ from taf.checkpointer.journal import Journal
 from taf.checkpointer.ledger import SNAPSHOT_FLOOR
 from taf.checkpointer.past import IN_BETWEEN, Moment, past
 from taf.errors import NotStorableError, UnknownThreadError
+from taf.serialization import full_length
 from taf.state.execution import ExecutionStatus
 from taf.state.interrupts import InterruptRecord, InterruptStatus
 from taf.tuples import NamedTuple
@@ -96,7 +97,7 @@ class _Survey:
         if self.base is None:
             self.base = moment.fold
         else:
-            self.tail_bytes += len(moment.record.body)
+            self.tail_bytes += full_length(moment.record.body)
 
     def is_needed(self, record: InterruptRecord) -> bool:
         """Say whether the kept records tell of an interrupt, or a step that is half done may come back to it."""
@@ -118,7 +119,7 @@ async def _cut(journal: Journal, thread_id: str, stored: Stored, survey: _Survey
     closed = [record for record in await journal.interrupts(thread_id) if not survey.is_needed(record)]
     # The newest snapshot goes with the items that it may refer to: without another, all that is kept would be read.
     snapshot = None
-    if survey.tail_bytes > max(SNAPSHOT_FLOOR, sum(map(len, base.parts))):
+    if survey.tail_bytes > max(SNAPSHOT_FLOOR, sum(map(full_length, base.parts))):
         with suppress(NotStorableError):  # it is only a cache
             snapshot = _taken(survey.head)
     return Cut(journal.key(thread_id), stored.born, stored.head, base, snapshot, [record.id for record in closed])

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from taf.errors import StoreUnavailableError
 
-VERSION = 4
+VERSION = 5
 """The number of the newest migration, kept in the file as ``user_version``."""
 
 WAL_PAGES = 128

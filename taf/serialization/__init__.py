@@ -10,11 +10,13 @@ models are no data: they are not stored.
 
 from taf.serialization.codec import Codec, adapter_of, first_fault, is_exact, place_of_fault
 from taf.serialization.comparison import difference, model_parts
+from taf.serialization.compression import LEAST, compressed, decompressed, full_length
 from taf.serialization.packing import MAX_DEPTH, Mark, Path, dotted, pack, unpack
-from taf.serialization.rows import ENCRYPTED, MAX_ROW_BYTES, SHORT, dumps, is_bounded, loads
+from taf.serialization.rows import ENCRYPTED, MAX_ROW_BYTES, SHORT, dumps, is_bounded, loads, to_row
 
 __all__ = [
     "ENCRYPTED",
+    "LEAST",
     "MAX_DEPTH",
     "MAX_ROW_BYTES",
     "SHORT",
@@ -22,15 +24,19 @@ __all__ = [
     "Mark",
     "Path",
     "adapter_of",
+    "compressed",
+    "decompressed",
     "difference",
     "dotted",
     "dumps",
     "first_fault",
+    "full_length",
     "is_bounded",
     "is_exact",
     "loads",
     "model_parts",
     "pack",
     "place_of_fault",
+    "to_row",
     "unpack",
 ]

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
 from taf.errors import NotStorableError
+from taf.serialization.compression import compressed, decompressed, full_length
 from taf.serialization.packing import MAX_DEPTH
 
 MAX_ROW_BYTES = 8 * 1024 * 1024
@@ -40,6 +41,11 @@ def dumps(value: Any, what: str = "a step") -> bytes:
     return data
 
 
+def to_row(value: Any, what: str = "a step") -> bytes:
+    """Write packed values as the bytes of a row. Raise as ``dumps`` does."""
+    return compressed(dumps(value, what))
+
+
 def is_bounded(data: bytes) -> bool:
     """Say of written JSON, without reading it, that it keeps all bounds. False where that has to be found out."""
     if len(data) > MAX_ROW_BYTES:
@@ -68,9 +74,10 @@ def _check_readable(data: bytes, what: str) -> None:
 
 
 def loads(data: bytes) -> Any:
-    """Read JSON bytes. Raise ``ValueError`` for anything else, in bounded time and memory."""
-    if len(data) > MAX_ROW_BYTES:
-        raise ValueError(f"{len(data):,} bytes are more than a row may hold")
+    """Read JSON, or a row. Raise ``ValueError`` for anything else, in bounded time and memory."""
+    if full_length(data) > MAX_ROW_BYTES:
+        raise ValueError(f"{full_length(data):,} bytes are more than a row may hold")
+    data = decompressed(data)
     try:
         return from_json(data)
     except ValueError:

@@ -56,7 +56,7 @@ def rows(count: int) -> list[tuple[str, bytes, bytes | None]]:
     chance, found = random.Random(7), list[tuple[str, bytes, bytes | None]]()
     while len(found) < count:
         kind, body, items = CODEC.encode(chance.choice(VALID))
-        body, items = (None if one is None else dumps(hostile(chance, json.loads(one))) for one in (body, items))
+        body, items = (None if one is None else dumps(hostile(chance, loads(one))) for one in (body, items))
         found.append((kind if chance.random() < 0.9 else chance.choice([*FACTS, *NAMES]), body or b"", items))
     return found
 

@@ -17,7 +17,7 @@ from taf.checkpointer.base import InterruptRow, Stored
 from taf.checkpointer.encoding import FACTS, FactCodec
 from taf.checkpointer.journal import Journal
 from taf.errors import StoreCorruptError, TafError
-from taf.serialization import MAX_ROW_BYTES, dumps
+from taf.serialization import MAX_ROW_BYTES, dumps, loads
 from taf.state.facts import Fact
 from tests.checkpointer.audited_decoding import Holding
 from tests.checkpointer.rows import stored_of
@@ -69,7 +69,7 @@ def test_a_valid_row_with_one_value_exchanged_gives_a_fact_or_a_value_error(
     facts: list[Fact], data: st.DataObject
 ) -> None:
     kind, body, items = CODEC.encode(facts[-1])
-    tree = [json.loads(body), json.loads(items or b"[]")]
+    tree = [loads(body), loads(items or b"[]")]
     holder: Any = tree
     while isinstance(holder, list | dict) and holder:
         places = list(range(len(holder))) if isinstance(holder, list) else sorted(holder)

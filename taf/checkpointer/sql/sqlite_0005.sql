@@ -1,0 +1,1 @@
+-- Rows may be compressed. Nothing changes in the tables: the number keeps a taf away that could not read them.
