@@ -24,7 +24,7 @@ from taf.checkpointer.past import past
 from taf.checkpointer.postgres_rows import decode_name, encode_signal, signals_of
 from taf.checkpointer.sealing import ThreadSeal
 from taf.errors import TafError
-from taf.serialization import loads
+from taf.serialization import decompressed, loads
 from taf.state.run import Run, evolve
 from taf.state.schema import StateSchema
 from tests.checkpointer.audited_decoding import VALID, Holding
@@ -108,6 +108,7 @@ class Decoders:
             b"signal": self._signal,
             b"sealed": self._sealed,
             b"row": self._row,
+            b"compressed": self._compressed,
         }
 
     def decode(self, case: bytes) -> bool:
@@ -170,6 +171,10 @@ class Decoders:
     def _row(self, kind: str, rows: list[bytes]) -> None:
         _refusing(lambda: loads(rows[0]))
 
+    def _compressed(self, kind: str, rows: list[bytes]) -> None:
+        """One row, in which any byte may be."""
+        _refusing(lambda: loads(b"\n".join(rows)))
+
 
 async def _past(journal: Journal) -> None:
     async for moment in past(journal, "t"):
@@ -227,6 +232,8 @@ def corpus() -> Iterator[bytes]:
             for kind, body, items in file.execute("SELECT kind, body, items FROM taf_journal"):
                 for place in ("fact", "thread", "old"):
                     yield _case(place, kind, body, items)
+                if decompressed(body) is not body:
+                    yield b"compressed\n" + body
             parts: dict[int, list[bytes]] = {}
             for thread, body in file.execute("SELECT thread, body FROM taf_snapshots ORDER BY thread, part"):
                 parts.setdefault(thread, []).append(body)
@@ -239,4 +246,5 @@ def corpus() -> Iterator[bytes]:
 
 
 def _case(place: str, kind: str, *rows: bytes | None) -> bytes:
-    return b"\n".join([f"{place} {kind}".encode(), *(row for row in rows if row is not None)])
+    plain = [decompressed(row) for row in rows if row is not None]  # JSON is in one line, and other bytes need not be
+    return b"\n".join([f"{place} {kind}".encode(), *plain])

@@ -20,7 +20,7 @@ LEAVES: list[Any] = [
     *("open", "answered", "rejected", "withdrawn", "expired", "before", "after", "node", "running", "stopped"),
     *("trail", "count", "items", "pet", "when", "seen", "grown", "log", "scores", "total", "own", "context", "price"),
 ]
-PLACES = [b"fact", b"thread", b"old", b"snapshot", b"interrupt", b"signal", b"sealed", b"row"]
+PLACES = [b"fact", b"thread", b"old", b"snapshot", b"interrupt", b"signal", b"sealed", b"row", b"compressed"]
 
 
 def mutated(case: bytes, chance: Random, other: bytes = b"") -> bytes:
