@@ -268,6 +268,9 @@ class BaseCheckpointer(ABC):
     is_quick: bool = False
     """True for a store that also has ``append_now``: who has nothing to wait for need not await it."""
 
+    wants_short_rows: bool = False
+    """True for a store that rows are compressed for. Not where that would take longer, or tell what is encrypted."""
+
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         if "append" in vars(cls):  # who changes that one alone is not to be passed by

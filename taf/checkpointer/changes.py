@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from taf.checkpointer.fitting import fitting
 from taf.checkpointer.interrupts import decode_any, decode_ask, decode_marks, encode_any, encode_ask
 from taf.errors import NotStorableError
+from taf.serialization import compressed, dumps
 from taf.state.channel import Op
 from taf.state.facts import Output, Task
 from taf.state.schema import StateSchema
@@ -24,8 +25,14 @@ class Mismatch(ValueError):
 class ChangeCodec:
     """Encodes and decodes whatever holds values of the state's fields."""
 
-    def __init__(self, schema: StateSchema) -> None:
+    def __init__(self, schema: StateSchema, *, is_short: bool = False) -> None:
         self.schema = schema
+        self.shortened: Callable[[bytes], bytes] = compressed if is_short else bytes
+        """Returns JSON as it is to be stored."""
+
+    def to_row(self, value: Any) -> bytes:
+        """Write packed values as they are to be stored. Raise ``NotStorableError``."""
+        return self.shortened(dumps(value))
 
     # -- changes -----------------------------------------------------------------------------------
 

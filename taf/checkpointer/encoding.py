@@ -23,7 +23,7 @@ from taf.checkpointer.interrupts import (
     encode_record,
 )
 from taf.errors import NotStorableError
-from taf.serialization import LEAST, SHORT, compressed, dumps, is_bounded, loads, to_row
+from taf.serialization import LEAST, SHORT, dumps, is_bounded, loads
 from taf.state.channel import Op
 from taf.state.execution import ExecutionStatus
 from taf.state.facts import (
@@ -87,8 +87,8 @@ _UNKNOWN: tuple[object, bytes, bytes] = (None, b"", b"")
 class FactCodec(ChangeCodec):
     """Encodes and decodes facts and runs of one state model."""
 
-    def __init__(self, schema: StateSchema) -> None:
-        super().__init__(schema)
+    def __init__(self, schema: StateSchema, *, is_short: bool = False) -> None:
+        super().__init__(schema, is_short=is_short)
         self._encode: dict[type, Callable[[Any, Items], list[Any]]] = {
             Started: self._started,
             Stepped: self._stepped,
@@ -122,7 +122,7 @@ class FactCodec(ChangeCodec):
         kind = type(fact)
         body = self._stepped(fact, items) if type(fact) is Stepped else self._encode[kind](fact, items)
         try:
-            return KINDS[kind], to_row(body), to_row(items) if items else None
+            return KINDS[kind], self.to_row(body), self.to_row(items) if items else None
         except NotStorableError:
             for op in _ops_of(fact):
                 dumps(self.op(op), op[1])  # raises too, and names the field, if one is to blame
@@ -150,7 +150,7 @@ class FactCodec(ChangeCodec):
             body = None
         if body is None or (len(body) > SHORT and not is_bounded(body)):  # as a whole
             return self.encode(Stepped(((task.node, task.key, ops),), frontier))[1:]
-        return body if len(body) < LEAST else compressed(body), to_row(items) if items else None
+        return body if len(body) < LEAST else self.shortened(body), self.to_row(items) if items else None
 
     def _put_around(self, task: Task, frontier: tuple[Task, ...]) -> tuple[bytes, bytes]:
         head = b"[[[" + dumps(task.node) + b"," + dumps(task.key) + b","

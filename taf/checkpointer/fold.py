@@ -33,9 +33,9 @@ class Shown(NamedTuple):
 class Reading:
     """Reads the threads of one state model, of whichever version they are."""
 
-    def __init__(self, schema: StateSchema, lineage: Lineage) -> None:
-        self.schema, self.lineage = schema, lineage
-        self.codec = FactCodec(schema)
+    def __init__(self, schema: StateSchema, lineage: Lineage, *, is_short: bool = False) -> None:
+        self.schema, self.lineage, self._is_short = schema, lineage, is_short
+        self.codec = FactCodec(schema, is_short=is_short)
         self.snapshots = SnapshotCodec(self.codec)
         self._untyped: UntypedCodec | None = None
 
@@ -43,7 +43,7 @@ class Reading:
     def untyped(self) -> UntypedCodec:
         """What reads records of other versions; made when the first of them comes."""
         if self._untyped is None:
-            self._untyped = UntypedCodec()
+            self._untyped = UntypedCodec(is_short=self._is_short)
         return self._untyped
 
     def fact(self, thread_id: str, record: Record, *, is_typed: bool = True) -> Fact:

@@ -52,7 +52,7 @@ class Journal:
         lineage: Lineage = FIRST_VERSION,
     ) -> None:
         self.store, self.schema, self.tenant, self.clock, self.graph = store, schema, tenant, clock, graph
-        self.lineage, self.reading = lineage, Reading(schema, lineage)
+        self.lineage, self.reading = lineage, Reading(schema, lineage, is_short=store.wants_short_rows)
         self.codec, self.snapshots = self.reading.codec, self.reading.snapshots
         self.begins = store if isinstance(store, Begins) and store.can_begin else None
         """The store, if it can do what ``begin`` needs."""

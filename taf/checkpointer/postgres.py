@@ -64,6 +64,8 @@ class PgCheckpointer(Begins, BaseCheckpointer):
     ``StoreUnavailableError``: a commit whose answer was lost is looked up, never repeated.
     """
 
+    wants_short_rows = True
+
     def __init__(
         self,
         dsn: str,

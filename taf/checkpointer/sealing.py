@@ -1,7 +1,5 @@
 """Rows ⇄ encrypted rows. Each is bound to its place, so that it opens nowhere else, and linked to the one before it.
 
-What is encrypted is not compressed: how well it can be would show in its size, and tell what it says.
-
 A record knows the record before it, the items of a record the items before them, and a snapshot the last items that it
 builds on: a row that was taken out between others is missed.
 """
@@ -15,7 +13,6 @@ from typing import NamedTuple
 from taf.checkpointer.base import Commit, InterruptRow, Known, Posted, Record, Signal, Snapshot, Stored, ThreadKey
 from taf.checkpointer.keys import FOREIGN, TAG_BYTES, Cipher, Keys, Unreadable, fields
 from taf.errors import StoreCorruptError
-from taf.serialization import decompressed
 
 _MOMENT = struct.Struct(">d")
 
@@ -52,17 +49,16 @@ class ThreadSeal:
         sequence, items = record.sequence, record.items
         last = links.items
         if items is not None:
-            items = self._cipher.seal(b"i%d" % sequence, _linked(decompressed(items), last))
+            items = self._cipher.seal(b"i%d" % sequence, _linked(items, last))
             last = sequence
-        body = b"%d,%d;%b" % (links.record, last, decompressed(record.body))
+        body = b"%d,%d;%b" % (links.record, last, record.body)
         body = self._cipher.seal(_record_label(record, items), body)
         return record._replace(body=body, items=items), Links(sequence, last)
 
     def seal_snapshot(self, snapshot: Snapshot, links: Links) -> Snapshot:
         """Return a snapshot as it is to be stored; ``links`` is what stood before the record that follows it."""
         # The first part says up to where the items go.
-        head, *rest = map(decompressed, snapshot.parts)
-        parts = (_linked(head, links.items), *rest)
+        parts = (_linked(snapshot.parts[0], links.items), *snapshot.parts[1:])
         return snapshot._replace(parts=tuple(map(self._cipher.seal, _part_labels(snapshot), parts)))
 
     # -- opening -----------------------------------------------------------------------------------
@@ -150,8 +146,7 @@ class InterruptSeal:
     def seal(self, key: ThreadKey, born: str, row: InterruptRow) -> InterruptRow:
         """Return an interrupt as it is to be stored."""
         place = fields(*key, born)
-        body = _linked(place + decompressed(row.body), len(place))
-        return row._replace(body=self._cipher.seal(_interrupt_label(row), body))
+        return row._replace(body=self._cipher.seal(_interrupt_label(row), _linked(place + row.body, len(place))))
 
     def open(self, row: InterruptRow, place: ThreadSeal | None) -> InterruptRow:
         """Return an interrupt as it was written, if it belongs to this thread. Raise ``StoreCorruptError``."""
@@ -191,7 +186,7 @@ class SignalSeal:
 
     def seal_body(self, message: Posted, body: bytes) -> bytes:
         """Return what a message is to hold from now on, as it is to be stored."""
-        return self._mail.seal(_message_label(message), decompressed(body))
+        return self._mail.seal(_message_label(message), body)
 
     def open_message(self, message: Posted) -> Posted:
         """Return a message as it was posted. Raise ``StoreCorruptError``."""

@@ -8,7 +8,7 @@ from typing import Any
 from taf.checkpointer.base import Snapshot
 from taf.checkpointer.encoding import FactCodec
 from taf.errors import NotStorableError
-from taf.serialization import compressed, dumps, loads, to_row
+from taf.serialization import dumps, loads
 from taf.state.growing import Growing
 from taf.state.run import Run
 
@@ -62,19 +62,19 @@ class SnapshotCodec:
                 references[name] = value.origin
             else:
                 parts.extend(self._chunks(name, value))
-        head = to_row([self._codec.run(run), references])
+        head = self._codec.to_row([self._codec.run(run), references])
         return Snapshot(run.sequence, min(references.values(), default=None), (head, *parts))
 
     def _chunks(self, name: str, value: Any) -> Iterable[bytes]:
         """Yield a value in rows of a bounded size: what grew item by item may be larger than one row holds."""
         if isinstance(value, Growing):
-            yield to_row([self._codec.op(("set", name, []))])
+            yield self._codec.to_row([self._codec.op(("set", name, []))])
             yield from self._portions("append", name, value.to_list())
         elif _is_dict(value) and self._schema.channel(name).style == "merge":
-            yield to_row([self._codec.op(("set", name, {}))])
+            yield self._codec.to_row([self._codec.op(("set", name, {}))])
             yield from self._portions("merge", name, list(value.items()))
         else:
-            yield to_row([self._codec.op(("set", name, value))])
+            yield self._codec.to_row([self._codec.op(("set", name, value))])
 
     def _portions(self, kind: str, name: str, items: list[Any]) -> Iterable[bytes]:
         start, step = 0, 64
@@ -87,7 +87,7 @@ class SnapshotCodec:
                     raise
                 step = 1
                 continue
-            yield compressed(body)
+            yield self._codec.shortened(body)
             start += step
             step = max(1, min(len(items), step * CHUNK_BYTES // max(len(body), 1)))
 

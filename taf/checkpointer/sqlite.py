@@ -57,6 +57,8 @@ class SqliteCheckpointer(Begins, BaseCheckpointer):
     though not when a process is killed. ``busy_timeout`` is how many seconds a write waits for other processes.
     """
 
+    wants_short_rows = True
+
     def __init__(
         self,
         path: str | os.PathLike[str],

@@ -76,8 +76,8 @@ def _changed(kind: str, held: Any, value: Any) -> Growing:
 class UntypedCodec(FactCodec):
     """Decodes facts and runs into plain values. What nodes returned of a step under way is kept as it is stored."""
 
-    def __init__(self) -> None:
-        super().__init__(UntypedSchema())
+    def __init__(self, *, is_short: bool = False) -> None:
+        super().__init__(UntypedSchema(), is_short=is_short)
         self.snapshots = SnapshotCodec(self)
 
     def _wanted(self, op: Op) -> list[Any]:

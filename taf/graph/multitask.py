@@ -15,7 +15,7 @@ from taf.checkpointer.interrupts import decode_any, encode_any
 from taf.errors import ConfigError, InvalidInputError, StoreCorruptError
 from taf.graph.config import RunConfig
 from taf.graph.intake import Wanted, is_empty
-from taf.serialization import loads, to_row
+from taf.serialization import loads
 from taf.state.facts import Output
 from taf.tuples import NamedTuple
 
@@ -76,9 +76,9 @@ def sealed(codec: FactCodec, given: Any, config: RunConfig) -> bytes:
     extra = encode_any(dict(config.extra), "config")
     head = [config.recursion_limit, config.user_id, extra]
     if is_empty(given):
-        return to_row(["none" if given is None else "empty", [], head])
+        return codec.to_row(["none" if given is None else "empty", [], head])
     wanted = wanted_of(codec, given)
-    return to_row(["input", codec.outputs([Output("", "", wanted.ops)]), head])
+    return codec.to_row(["input", codec.outputs([Output("", "", wanted.ops)]), head])
 
 
 def wanted_of(codec: FactCodec, given: Any) -> Wanted:

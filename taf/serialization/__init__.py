@@ -12,7 +12,7 @@ from taf.serialization.codec import Codec, adapter_of, first_fault, is_exact, pl
 from taf.serialization.comparison import difference, model_parts
 from taf.serialization.compression import LEAST, compressed, decompressed, full_length
 from taf.serialization.packing import MAX_DEPTH, Mark, Path, dotted, pack, unpack
-from taf.serialization.rows import ENCRYPTED, MAX_ROW_BYTES, SHORT, dumps, is_bounded, loads, to_row
+from taf.serialization.rows import ENCRYPTED, MAX_ROW_BYTES, SHORT, dumps, is_bounded, loads
 
 __all__ = [
     "ENCRYPTED",
@@ -37,6 +37,5 @@ __all__ = [
     "model_parts",
     "pack",
     "place_of_fault",
-    "to_row",
     "unpack",
 ]

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
 from taf.errors import NotStorableError
-from taf.serialization.compression import compressed, decompressed, full_length
+from taf.serialization.compression import decompressed, full_length
 from taf.serialization.packing import MAX_DEPTH
 
 MAX_ROW_BYTES = 8 * 1024 * 1024
@@ -39,11 +39,6 @@ def dumps(value: Any, what: str = "a step") -> bytes:
     if len(data) > SHORT and not is_bounded(data):
         _check_readable(data, what)
     return data
-
-
-def to_row(value: Any, what: str = "a step") -> bytes:
-    """Write packed values as the bytes of a row. Raise as ``dumps`` does."""
-    return compressed(dumps(value, what))
 
 
 def is_bounded(data: bytes) -> bool:

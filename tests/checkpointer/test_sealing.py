@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import random
-import string
 from collections.abc import Callable
 from typing import Any
 
@@ -11,11 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from taf.checkpointer.base import Commit, InterruptRow, Known, Posted, Record, Signal, Snapshot, Stored, ThreadKey
+from taf.checkpointer.base import Commit, InterruptRow, Known, Record, Signal, Snapshot, Stored, ThreadKey
 from taf.checkpointer.keys import Keys
 from taf.checkpointer.sealing import InterruptSeal, Links, SignalSeal, ThreadSeal
 from taf.errors import StoreCorruptError
-from taf.serialization import loads, to_row
 from tests.rounds import rounds
 
 KEYS = Keys(Keys.new())
@@ -79,27 +76,6 @@ def test_records_of_two_commits_follow_each_other() -> None:
     second, _ = SEAL.seal(COMMIT._replace(records=RECORDS[2:], snapshot=None), links, INTERRUPTS)
 
     assert SEAL.open(STORED._replace(tail=[*first.records, *second.records]), None)[0].tail == RECORDS
-
-
-def lengths(text: str) -> list[int]:
-    """Return how long everything is that says such a text, once sealed."""
-    row, posted = to_row([text]), Posted("enqueue", "run", 1000.5, to_row([text]))
-    record, snapshot = RECORDS[0]._replace(body=row, items=row), SNAPSHOT._replace(parts=(row, row))
-    commit = Commit(KEY, 1, 0, [record], "running", "run", [INTERRUPT._replace(body=row)], snapshot)
-    sealed, _ = SEAL.seal(commit, Links(), INTERRUPTS)
-    (record,), (interrupt,), message = sealed.records, sealed.interrupts, SIGNALS.seal_message(posted)
-    assert record.items is not None
-    assert sealed.snapshot is not None
-    bodies = [record.body, record.items, *sealed.snapshot.parts, interrupt.body, message.body]
-    assert loads(SIGNALS.open_message(message).body) == [text]
-    assert loads(INTERRUPTS.open(interrupt, SEAL).body) == [text]
-    return [len(body) for body in bodies]
-
-
-def test_how_well_a_text_could_be_compressed_does_not_show() -> None:
-    repeats, mixed = "a" * 1000, "".join(random.Random(0).choices(string.ascii_letters, k=1000))
-    assert len(to_row([repeats])) < len(to_row([mixed])) / 5
-    assert lengths(repeats) == lengths(mixed)
 
 
 # -- changed ---------------------------------------------------------------------------------------

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import random
 import tracemalloc
+import zlib
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from taf.errors import NotStorableError
 from taf.serialization import (
     ENCRYPTED,
     LEAST,
@@ -19,14 +20,18 @@ from taf.serialization import (
     dumps,
     full_length,
     loads,
-    to_row,
 )
-from taf.serialization.compression import COMPRESSED
+from taf.serialization.compression import COMPRESSED, MOST
 from tests.rounds import rounds
 
 ROW = "820000e9038510368b7099ee9b58a9e0693fb44860e9161b0b00"
 
 WORDS = ["approve", "the", "invoice", "of", "last", "week", "node", "é", "🔥", "\\", '"', "\x00"]
+
+
+def to_row(value: Any) -> bytes:
+    return compressed(dumps(value))
+
 
 texts = st.lists(st.sampled_from(WORDS) | st.text(), max_size=400).map(" ".join)
 
@@ -40,7 +45,7 @@ def test_what_was_compressed_comes_back(text: str, times: int) -> None:
     assert len(to_row(value)) <= len(dumps(value))
 
 
-@pytest.mark.parametrize("size", [LEAST, 4095, 4096, 4097, 32_768, 100_000, 1_000_000])
+@pytest.mark.parametrize("size", [LEAST, 4094, 4095, 32_768, MOST - 2])
 def test_text_of_any_size_comes_back_in_fewer_bytes(size: int) -> None:
     text = " ".join(random.Random(size).choices(WORDS[:7], k=size))[:size]
     row = to_row(text)
@@ -49,20 +54,24 @@ def test_text_of_any_size_comes_back_in_fewer_bytes(size: int) -> None:
     assert loads(row) == text
 
 
-def test_a_short_row_and_one_that_gains_nothing_stay_as_they_are() -> None:
+def test_a_short_row_and_a_long_one_and_one_that_gains_nothing_stay_as_they_are() -> None:
     noise = random.Random(0).randbytes(4 * LEAST)
-    short = dumps("x" * (LEAST - 3))
-    assert len(short) == LEAST - 1
-    assert compressed(short) is short
-    assert compressed(noise) is noise
-    assert compressed(dumps("x" * (LEAST - 2))).startswith(COMPRESSED)
+    for stays in (dumps("x" * (LEAST - 3)), dumps("x" * (MOST - 1)), noise):
+        assert compressed(stays) is stays
+    for data in (dumps("x" * (LEAST - 2)), dumps("x" * (MOST - 2))):
+        assert compressed(data).startswith(COMPRESSED)
 
 
-def test_a_row_that_says_what_all_say_takes_less_than_half() -> None:
+def test_a_row_that_says_what_all_say_takes_half() -> None:
     """The dictionary is known to both sides, so that even the first row of a thread is short."""
-    said = {"id": "01a22b4f1e38fc5e2cfd99fa4e", "role": "user", "content": "Pay the second, too.", "name": None}
+    said = {
+        "id": "01a22b4f1e38fc5e2cfd99fa4e",
+        "role": "user",
+        "content": "Pay what was due last week.",
+        "name": None,
+    }
     row = to_row([[0, "append", "context", [said]]])
-    assert len(row) < 0.5 * len(dumps([[0, "append", "context", [said]]]))
+    assert len(row) < 0.55 * len(dumps([[0, "append", "context", [said]]]))
 
 
 def test_a_row_of_an_older_release_is_read() -> None:
@@ -76,22 +85,25 @@ def test_no_row_in_clear_or_encrypted_looks_compressed() -> None:
         COMPRESSED.decode()
 
 
+def inflating_to(length: int) -> bytes:
+    """Return a row of so many blanks, which nobody would write."""
+    deflate = zlib.compressobj(9, zlib.DEFLATED, -15)
+    return COMPRESSED + length.to_bytes(3) + deflate.compress(b" " * length) + deflate.flush()
+
+
 def test_a_row_that_holds_too_much_is_refused_without_being_read() -> None:
-    row = compressed(b" " * MAX_ROW_BYTES + b"1")
-    much = compressed(b" " * (16 * 1024 * 1024 - 1))
-    lying = much[:1] + (1000).to_bytes(3) + much[4:]
+    much, most = inflating_to(16 * 1024 * 1024 - 1), inflating_to(MAX_ROW_BYTES - 1)
+    lying = most[:1] + (1000).to_bytes(3) + most[4:]
     tracemalloc.start()
     try:
-        with pytest.raises(ValueError, match="8,388,609 bytes are more than a row may hold"):
-            loads(row)
+        with pytest.raises(ValueError, match="16,777,215 bytes are more than a row may hold"):
+            loads(much)
         with pytest.raises(ValueError, match="its length is another"):
             loads(lying)
         assert tracemalloc.get_traced_memory()[1] < 500_000
     finally:
         tracemalloc.stop()
-    assert loads(compressed(b'"' + b"x" * (MAX_ROW_BYTES - 2) + b'"')) == "x" * (MAX_ROW_BYTES - 2)
-    with pytest.raises(NotStorableError, match="it would be 8,388,609 bytes"):
-        to_row("x" * (MAX_ROW_BYTES - 1))
+    assert decompressed(most) == b" " * (MAX_ROW_BYTES - 1)
 
 
 BAD = {

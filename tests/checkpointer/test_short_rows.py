@@ -1,0 +1,78 @@
+"""Which stores rows are compressed for, and that nothing else changes by it."""
+
+from __future__ import annotations
+
+import random
+import string
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from taf import AgentState, ExecutionStatus, Message, StateGraph, interrupt
+from taf.checkpointer import BaseCheckpointer, EncryptedCheckpointer, InMemoryCheckpointer, Keys, ledger
+from taf.checkpointer.base import ThreadKey
+from taf.serialization import loads
+from tests.places import open_store
+
+REPEATS, MIXED = "a" * 600, "".join(random.Random(0).choices(string.ascii_letters, k=600))
+
+
+class Note(AgentState):
+    note: str = ""
+    answer: str = ""
+
+
+async def ask(state: Note) -> dict[str, str]:
+    return {"answer": await interrupt(state.note, answer=str)}
+
+
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
+async def inner(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[BaseCheckpointer]:
+    if request.param == "memory":
+        store: BaseCheckpointer = InMemoryCheckpointer()
+    else:
+        place = tmp_path / "t.db" if request.param == "sqlite" else request.getfixturevalue("pg_dsn")
+        store = open_store(str(place))
+    async with store:
+        yield store
+
+
+async def rows_of(store: BaseCheckpointer, inner: BaseCheckpointer, text: str) -> list[bytes]:
+    """Return all rows that hold a text, as the inner store has them: records, items, parts, interrupts."""
+    config = {"thread_id": f"{text[:1]} is what it holds"}
+    async with StateGraph(Note).add_node("ask", ask).compile(store) as app:
+        asked = await app.ainvoke({"note": text, "messages": [Message.text_message(text)]}, config)
+        assert asked.status is ExecutionStatus.INTERRUPTED_BEFORE
+        found = await app.aresume(config, text)
+        assert (found.status, found.state.answer, found.state.note) == (ExecutionStatus.COMPLETED, text, text)
+    key = ThreadKey("", config["thread_id"])
+    stored = await inner.load(key)
+    assert stored is not None
+    assert stored.snapshot is not None
+    records = await inner.read(key)
+    rows = [row for record in records for row in (record.body, record.items) if row is not None]
+    return [*rows, *stored.snapshot.parts, *(row.body for row in await inner.interrupts(key))]
+
+
+@pytest.mark.parametrize("is_encrypted", [False, True], ids=["in clear", "encrypted"])
+async def test_rows_are_compressed_for_a_file_and_a_database_and_nowhere_else(
+    inner: BaseCheckpointer, is_encrypted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """How well a text could be compressed does not show in how long it is encrypted."""
+    monkeypatch.setattr(ledger, "SNAPSHOT_FLOOR", 500)
+    store = EncryptedCheckpointer(inner, Keys(Keys.new())) if is_encrypted else inner
+
+    repeats, mixed = [await rows_of(store, inner, text) for text in (REPEATS, MIXED)]
+
+    lengths = [[len(row) for row in rows] for rows in (repeats, mixed)]
+    if is_encrypted or isinstance(inner, InMemoryCheckpointer):
+        assert lengths[0] == lengths[1]
+        assert max(lengths[0]) > 1200
+    else:
+        assert sum(lengths[0]) < sum(lengths[1]) / 2
+        assert max(lengths[0]) < 600 < max(lengths[1]) < 1200
+    if not is_encrypted:
+        assert all(isinstance(loads(row), list) for row in repeats)
+        is_in_clear = all(row.startswith(b"[") for row in repeats)
+        assert is_in_clear == isinstance(inner, InMemoryCheckpointer)
