@@ -8,7 +8,7 @@ from typing import Any
 from taf.checkpointer.fitting import fitting
 from taf.checkpointer.interrupts import decode_any, decode_ask, decode_marks, encode_any, encode_ask
 from taf.errors import NotStorableError
-from taf.serialization import compressed, dumps
+from taf.serialization import LEAST, compressed, dumps, full_length
 from taf.state.channel import Op
 from taf.state.facts import Output, Task
 from taf.state.schema import StateSchema
@@ -29,10 +29,13 @@ class ChangeCodec:
         self.schema = schema
         self.shortened: Callable[[bytes], bytes] = compressed if is_short else bytes
         """Returns JSON as it is to be stored."""
+        self.length: Callable[[bytes], int] = full_length if is_short else len
+        """Returns how long that is in full."""
 
     def to_row(self, value: Any) -> bytes:
         """Write packed values as they are to be stored. Raise ``NotStorableError``."""
-        return self.shortened(dumps(value))
+        data = dumps(value)
+        return data if len(data) < LEAST else self.shortened(data)
 
     # -- changes -----------------------------------------------------------------------------------
 

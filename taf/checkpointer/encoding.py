@@ -129,10 +129,7 @@ class FactCodec(ChangeCodec):
             raise
 
     def encode_straight(self, task: Task, ops: Sequence[Op], frontier: tuple[Task, ...]) -> tuple[bytes, bytes | None]:
-        """Do what ``encode`` does for the step of one node that led along its edges, without making the fact.
-
-        What stands around its changes is the same each time, and kept.
-        """
+        """Encode the step of one node that led along its edges. What stands around its changes is kept."""
         known, head, tail = self._around.get(task.key, _UNKNOWN)
         if known is not frontier:
             if len(frontier) > FEW:
@@ -148,9 +145,11 @@ class FactCodec(ChangeCodec):
             body = head + to_json(changes) + tail
         except PydanticSerializationError:
             body = None
-        if body is None or (len(body) > SHORT and not is_bounded(body)):  # as a whole
-            return self.encode(Stepped(((task.node, task.key, ops),), frontier))[1:]
-        return body if len(body) < LEAST else self.shortened(body), self.to_row(items) if items else None
+        if body is None or len(body) >= LEAST:
+            if body is None or (len(body) > SHORT and not is_bounded(body)):  # as a whole
+                return self.encode(Stepped(((task.node, task.key, ops),), frontier))[1:]
+            body = self.shortened(body)
+        return body, self.to_row(items) if items else None
 
     def _put_around(self, task: Task, frontier: tuple[Task, ...]) -> tuple[bytes, bytes]:
         head = b"[[[" + dumps(task.node) + b"," + dumps(task.key) + b","

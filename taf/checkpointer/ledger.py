@@ -142,7 +142,7 @@ class Ledger:
         self._staged += ((after.sequence, kind, after.run_id, at, body, items, after.step),)
         if self.is_told:
             self._facts += (fact,)
-        self._tail_bytes += full_length(body)
+        self._tail_bytes += self._codec.length(body)
         self.run = after
 
     def stage_all(self, draft: Draft) -> None:
@@ -173,7 +173,7 @@ class Ledger:
             if self.is_told:  # its fact is made only for those who want to know
                 self._facts += (Stepped(((node, task.key, ops),), frontier),)
         self.run, self._ahead = run, ahead
-        self._tail_bytes += len(body) if body[0] < 0x80 else full_length(body)  # JSON begins below that
+        self._tail_bytes += self._codec.length(body)
         return signals
 
     def unstage(self) -> None:
