@@ -29,7 +29,7 @@ from taf.checkpointer.encoding import FactCodec
 from taf.checkpointer.lineage import Lineage
 from taf.checkpointer.snapshots import SnapshotCodec
 from taf.errors import NotStorableError
-from taf.serialization import full_length
+from taf.serialization import dumps, full_length
 from taf.state.channel import Op
 from taf.state.draft import Draft
 from taf.state.facts import Answered, Fact, Stepped, Task, quick_tuple
@@ -291,4 +291,4 @@ def _interrupt_rows(codec: FactCodec, before: Run, after: Run, fact: Fact, at: f
     else:
         gone = [record for record in was.values() if record.id not in now]
         found += [replace(r, status=InterruptStatus.WITHDRAWN, version=r.version + 1) for r in gone]
-    return tuple(InterruptRow(r.id, r.status.value, r.node, at, codec.to_row(codec.record(r))) for r in found)
+    return tuple(InterruptRow(r.id, r.status.value, r.node, at, dumps(codec.record(r))) for r in found)

@@ -12,11 +12,13 @@ from taf.errors import StoreUnavailableError
 VERSION = 5
 """The number of the newest migration, kept in the file as ``user_version``."""
 
-WAL_PAGES = 128
-"""How many pages the write-ahead log takes before it is copied over: it counts as storage too."""
+WAL_PAGES = 400
+"""How many pages the write-ahead log takes before it is copied over. More gain nothing, fewer take longer."""
 
-WAL_BYTES = 1024 * 1024
-"""To how much a log is cut that one large write has blown up."""
+WAL_BYTES = 2 * 1024 * 1024
+"""To how much a log is cut that one large write has blown up. More than it mostly takes, or each sync would wait for
+the file to grow.
+"""
 
 
 class SqliteFile:

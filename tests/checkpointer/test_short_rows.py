@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import string
 from collections.abc import AsyncIterator
@@ -28,7 +29,10 @@ async def ask(state: Note) -> dict[str, str]:
 
 
 @pytest.fixture(params=["memory", "sqlite", "postgres"])
-async def inner(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[BaseCheckpointer]:
+async def inner(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[BaseCheckpointer]:
+    monkeypatch.setattr(ledger, "SNAPSHOT_FLOOR", 500)
     if request.param == "memory":
         store: BaseCheckpointer = InMemoryCheckpointer()
     else:
@@ -39,7 +43,7 @@ async def inner(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
 
 
 async def rows_of(store: BaseCheckpointer, inner: BaseCheckpointer, text: str) -> list[bytes]:
-    """Return all rows that hold a text, as the inner store has them: records, items, parts, interrupts."""
+    """Return all rows that hold a text, as the inner store has them: records, their items, parts of a snapshot."""
     config = {"thread_id": f"{text[:1]} is what it holds"}
     async with StateGraph(Note).add_node("ask", ask).compile(store) as app:
         asked = await app.ainvoke({"note": text, "messages": [Message.text_message(text)]}, config)
@@ -52,15 +56,14 @@ async def rows_of(store: BaseCheckpointer, inner: BaseCheckpointer, text: str) -
     assert stored.snapshot is not None
     records = await inner.read(key)
     rows = [row for record in records for row in (record.body, record.items) if row is not None]
-    return [*rows, *stored.snapshot.parts, *(row.body for row in await inner.interrupts(key))]
+    return [*rows, *stored.snapshot.parts]
 
 
 @pytest.mark.parametrize("is_encrypted", [False, True], ids=["in clear", "encrypted"])
 async def test_rows_are_compressed_for_a_file_and_a_database_and_nowhere_else(
-    inner: BaseCheckpointer, is_encrypted: bool, monkeypatch: pytest.MonkeyPatch
+    inner: BaseCheckpointer, is_encrypted: bool
 ) -> None:
     """How well a text could be compressed does not show in how long it is encrypted."""
-    monkeypatch.setattr(ledger, "SNAPSHOT_FLOOR", 500)
     store = EncryptedCheckpointer(inner, Keys(Keys.new())) if is_encrypted else inner
 
     repeats, mixed = [await rows_of(store, inner, text) for text in (REPEATS, MIXED)]
@@ -76,3 +79,18 @@ async def test_rows_are_compressed_for_a_file_and_a_database_and_nowhere_else(
         assert all(isinstance(loads(row), list) for row in repeats)
         is_in_clear = all(row.startswith(b"[") for row in repeats)
         assert is_in_clear == isinstance(inner, InMemoryCheckpointer)
+
+
+async def test_the_table_of_interrupts_can_be_read_as_it_is(inner: BaseCheckpointer) -> None:
+    await rows_of(inner, inner, REPEATS)
+    (row,) = await inner.interrupts()
+    assert json.loads(row.body)[0]["reason"] == REPEATS
+
+
+async def test_a_store_may_be_told_to_have_rows_as_they_are(inner: BaseCheckpointer) -> None:
+    inner.wants_short_rows = False
+    rows = await rows_of(inner, inner, REPEATS)
+    assert all(row.startswith(b"[") for row in rows)
+    inner.wants_short_rows = True
+    shorter = await rows_of(inner, inner, MIXED)
+    assert sum(map(len, shorter)) < sum(map(len, rows))
