@@ -62,12 +62,12 @@ def test_a_short_row_and_a_long_one_and_one_that_gains_nothing_stay_as_they_are(
         assert compressed(data).startswith(COMPRESSED)
 
 
-def test_a_row_that_says_what_all_say_takes_half() -> None:
+def test_a_row_that_says_what_all_say_takes_two_thirds() -> None:
     """The dictionary is known to both sides, so that even the first row of a thread is short."""
     text = "Please pay what was due last week, but for the second invoice: Alice has to see that one first, and Bob."
     said = {"id": "01a22b4f1e38fc5e2cfd99fa4e", "role": "user", "content": text, "name": None}
     row = [[0, "append", "context", [said]]]
-    assert len(to_row(row)) < 0.55 * len(dumps(row))
+    assert len(to_row(row)) < 0.67 * len(dumps(row))
 
 
 def test_a_row_of_an_older_release_is_read() -> None:
