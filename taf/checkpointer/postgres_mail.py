@@ -23,6 +23,9 @@ from taf.checkpointer.postgres_rows import (
 from taf.checkpointer.watches import Place
 from taf.errors import StoreCorruptError
 
+REMEMBERED = 8
+"""How many messages a thread's row names, taken or not: whoever lost the answer to one learns that it was left."""
+
 
 class Left(NamedTuple):
     """A message that was left: its id, and what watchers are told of it, if anything is new."""
@@ -39,11 +42,13 @@ class MailStatements:
         self.mail = of("SELECT id, kind, run_id, at, body FROM {messages} WHERE thread = $1 ORDER BY id")
         self.posted = of(
             "SELECT t.*, (SELECT m.id FROM {messages} AS m WHERE m.thread = t.id AND m.run_id = $3) AS message,"
-            " EXISTS (SELECT FROM {journal} AS j WHERE j.thread = t.id AND j.run_id = $3) AS has_begun"
+            " $3 = ANY(t.posted) OR EXISTS (SELECT FROM {journal} AS j WHERE j.thread = t.id AND j.run_id = $3)"
+            " AS was_there"
             " FROM {threads} AS t WHERE tenant = $1 AND thread = $2"
         )
         self.post = of(
             "WITH told AS (UPDATE {threads} AS t SET revision = revision + 1, messages = messages + 1,"
+            f" posted = (array_append(posted, $8))[greatest(cardinality(posted) - {REMEMBERED - 2}, 1):],"
             " signals = CASE WHEN $5::bytea IS NULL THEN signals"
             " ELSE array_append(signals, int8send(revision + 1) || $5::bytea) END"
             f" WHERE tenant = $1 AND thread = $2 AND {owned_unless('$3', '$4')}"
@@ -125,9 +130,9 @@ class Posting:
         return Left(row["message"], Place(row["id"], row["revision"]), change)
 
     async def _there(self, connection: Connection, run_id: bytes) -> Left | None:
-        """Return the message if it waits, or one of number 0 if its run has begun already."""
+        """Return the message if it waits, or one of number 0 if somebody took it already."""
         row = await connection.fetchrow(self._sql.posted, *self._reader.place(self._key)[:2], run_id)
-        if row is None or (row["message"] is None and not row["has_begun"]):
+        if row is None or (row["message"] is None and not row["was_there"]):
             return None
         return Left(row["message"] or 0)
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
 
-from taf.checkpointer import postgres_loops
-from taf.checkpointer.base import Signal
+from taf.checkpointer import postgres, postgres_loops
+from taf.checkpointer.base import Signal, Taken
 from taf.checkpointer.postgres import PgCheckpointer
+from taf.checkpointer.postgres_connections import Connection
+from taf.checkpointer.postgres_mail import REMEMBERED, Left, Posting
 from taf.errors import StoreUnavailableError
+from taf.testing.store.mail import message, names
 from taf.testing.store.owner import KEY, RUN, Owner, fill, load, make_record
 from tests.pg.counting import IS_TORTURE, check, counting
 from tests.pg.proxy import Action, Proxy
@@ -89,6 +93,41 @@ async def test_a_signal_whose_answer_is_lost_is_left_once(pg_proxy: Proxy, store
     assert await store.signal(KEY, Signal("steer", RUN, b"one"))
     assert fault.hits == 1
     assert [signal.body for signal in await owner.step()] == [b"one"]
+
+
+@pytest.mark.parametrize("is_taken", [True, False], ids=["taken", "withdrawn"])
+async def test_a_message_whose_answer_is_lost_is_not_left_again_when_it_is_gone(
+    pg_proxy: Proxy, store: PgCheckpointer, pg_dsn: str, monkeypatch: pytest.MonkeyPatch, is_taken: bool
+) -> None:
+    """A message that steers is taken by another run: no record of its own tells that it was there."""
+    is_gone = threading.Event()
+
+    class Later(Posting):
+        async def __call__(self, connection: Connection, attempt: int) -> Left | None:
+            if attempt:
+                assert await asyncio.to_thread(is_gone.wait, HANG)
+            return await super().__call__(connection, attempt)
+
+    monkeypatch.setattr(postgres, "Posting", Later)
+    async with PgCheckpointer(pg_dsn) as direct:
+        owner = await Owner.of(direct)
+        await owner.step()
+        fault = pg_proxy.fault("cut answer", "pg_notify")
+        posting = asyncio.create_task(store.post(KEY, message("a", "steer"), Signal("steer", "", b"a")))
+        while not (waiting := (await direct.mail(KEY)).messages):
+            await asyncio.sleep(0.01)
+        if is_taken:
+            await owner.step(taken=Taken([waiting[0].id], None))
+        else:
+            assert await direct.amend(KEY, waiting[0].id, None)
+        is_gone.set()
+
+        assert await posting == 0  # it was there, and is not any more
+        assert fault.hits == 1
+        assert await names(direct) == []
+        for number in range(2 * REMEMBERED):  # and no others are taken for it
+            assert await store.post(KEY, message(f"m{number}", "steer"), Signal("steer", "", b"")) != 0
+        assert len(await names(direct)) == 2 * REMEMBERED
 
 
 async def test_a_removal_whose_answer_is_lost_says_that_it_removed(pg_proxy: Proxy, store: PgCheckpointer) -> None:
