@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from collections import namedtuple
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-__all__ = ["NamedTuple"]
+__all__ = ["NamedTuple", "quick_tuple"]
+
+quick_tuple = cast("Callable[[type, tuple[Any, ...]], Any]", vars(tuple)["__new__"])
+"""What a named tuple's own constructor comes to, at a third of its cost: for those that every run or step makes."""
 
 if TYPE_CHECKING:
     from typing import NamedTuple

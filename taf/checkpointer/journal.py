@@ -31,6 +31,7 @@ from taf.state.execution import ExecutionStatus
 from taf.state.interrupts import InterruptRecord
 from taf.state.run import Run
 from taf.state.schema import StateSchema
+from taf.tuples import quick_tuple
 
 WARM_THREADS = 64
 """How many threads a journal keeps in memory after they were used."""
@@ -61,7 +62,8 @@ class Journal:
 
     def key(self, thread_id: str) -> ThreadKey:
         """Return the name under which the store knows a thread."""
-        return ThreadKey(self.tenant, thread_id)
+        key: ThreadKey = quick_tuple(ThreadKey, (self.tenant, thread_id))
+        return key
 
     async def acquire(self, thread_id: str, *, lease_seconds: float, create: bool = True) -> Ledger | None:
         """Become the thread's owner; see ``BaseCheckpointer.acquire``."""

@@ -32,11 +32,11 @@ from taf.errors import NotStorableError
 from taf.serialization import dumps, full_length
 from taf.state.channel import Op
 from taf.state.draft import Draft
-from taf.state.facts import Answered, Fact, Stepped, Task, quick_tuple
+from taf.state.facts import Answered, Fact, Stepped, Task
 from taf.state.interrupts import InterruptStatus
 from taf.state.run import Ahead, Run, arrived, evolve
 from taf.state.schema import StateSchema
-from taf.tuples import NamedTuple
+from taf.tuples import NamedTuple, quick_tuple
 
 SNAPSHOT_FLOOR = 64 * 1024
 """No snapshot is taken before this many bytes have been written since the last one."""
@@ -277,8 +277,8 @@ class Ledger:
 
     def _remember(self) -> None:
         if self.catch_up().sequence:
-            warm = Warm(self.born, self.run, self._tail_bytes, self._snapshot_bytes, self._floor)
-            self._journal.remember(self.key.thread, warm)
+            seen = (self.born, self.run, self._tail_bytes, self._snapshot_bytes, self._floor, ())
+            self._journal.remember(self.key.thread, quick_tuple(Warm, seen))
 
 
 def _interrupt_rows(codec: FactCodec, before: Run, after: Run, fact: Fact, at: float) -> tuple[InterruptRow, ...]:

@@ -33,7 +33,7 @@ from taf.checkpointer.base import (
 )
 from taf.errors import CheckpointerClosedError, StaleOwnerError, ThreadBusyError
 from taf.ids import new_id
-from taf.tuples import NamedTuple
+from taf.tuples import NamedTuple, quick_tuple
 
 
 class _Thread:
@@ -120,7 +120,8 @@ class InMemoryCheckpointer(BaseCheckpointer):
             thread.epoch = self._last_epoch = self._last_epoch + 1
             stored = self._stored(thread, known)
             thread.is_owned = True
-            return Grant(thread.epoch, stored, thread.mail())
+            grant: Grant = quick_tuple(Grant, (thread.epoch, stored, thread.mail(), False))
+            return grant
 
     async def append(self, commit: Commit) -> Sequence[Signal]:
         """See ``BaseCheckpointer.append``."""
@@ -204,18 +205,10 @@ class InMemoryCheckpointer(BaseCheckpointer):
                 for record in self._after(thread, snapshot.items_from - 1)
                 if record.items is not None and record.sequence <= snapshot.sequence
             ]
-        return Stored(
-            thread.born,
-            thread.head,
-            thread.status,
-            thread.run_id,
-            thread.is_owned,
-            is_known,
-            snapshot,
-            items,
-            self._after(thread, start) if start < thread.head else (),
-            floor,
-        )
+        tail = self._after(thread, start) if start < thread.head else ()
+        facts = (thread.born, thread.head, thread.status, thread.run_id, thread.is_owned)
+        stored: Stored = quick_tuple(Stored, (*facts, is_known, snapshot, items, tail, floor))
+        return stored
 
     def _after(self, thread: _Thread, sequence: int) -> list[Record]:
         return list(map(Record._make, thread.records[self._place_behind(thread, sequence) :]))

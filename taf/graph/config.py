@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from taf.errors import ConfigError
 from taf.ids import new_id
-from taf.tuples import NamedTuple
+from taf.tuples import NamedTuple, quick_tuple
 
 DEFAULT_RECURSION_LIMIT = 100
 
@@ -78,7 +78,9 @@ def read_config(config: Mapping[str, Any] | None, *, needs_thread: bool = False)
             extra = {**extra, key: value}
     thread_id = _required(named.get("thread_id")) if needs_thread else named.get("thread_id") or new_id()
     run_id = named.get("run_id") or new_id()
-    return RunConfig(thread_id, run_id, limit, named.get("user_id"), named.get("checkpoint_id"), extra)
+    row = (thread_id, run_id, limit, named.get("user_id"), named.get("checkpoint_id"), extra)
+    read: RunConfig = quick_tuple(RunConfig, row)
+    return read
 
 
 def read_thread(config: Mapping[str, Any]) -> str:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeAlias, cast
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
 
 from taf.state.agent_state import Ask
 from taf.state.channel import Op
 from taf.state.interrupts import InterruptKind, InterruptRecord
 from taf.state.superseded import Partial, Superseded
 from taf.tuples import NamedTuple
-
-quick_tuple = cast("Callable[[type, tuple[Any, ...]], Any]", vars(tuple)["__new__"])
-"""What a named tuple's own constructor comes to, at half its cost: for those that every step makes."""
 
 
 class Task(NamedTuple):

@@ -32,13 +32,12 @@ from taf.state.facts import (
     TaskRecorded,
     Updated,
     Upgraded,
-    quick_tuple,
 )
 from taf.state.interrupts import InterruptKind, InterruptRecord, InterruptStatus
 from taf.state.renaming import renamed
 from taf.state.schema import StateSchema, Values
 from taf.state.superseded import Partial, Superseded
-from taf.tuples import NamedTuple
+from taf.tuples import NamedTuple, quick_tuple
 
 
 class Stage(StrEnum):
