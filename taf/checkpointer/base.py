@@ -266,7 +266,7 @@ class BaseCheckpointer(ABC):
     """Subclass this to keep threads elsewhere; the suite in ``taf.testing`` says whether it holds."""
 
     is_quick: bool = False
-    """True for a store that also has ``append_now``: who has nothing to wait for need not await it."""
+    """True for a store that also has ``append_now``: who may have nothing to wait for need not await it."""
 
     wants_short_rows: bool = False
     """True for a store that rows are compressed for. Not where that would take longer, or tell what is encrypted."""
@@ -293,10 +293,11 @@ class BaseCheckpointer(ABC):
         has neither records nor mail removes it.
         """
 
-    def append_now(self, key: ThreadKey, epoch: int, expected: int, row: Row) -> Sequence[Signal]:
-        """Do what ``append`` does for one record, in a store that says by ``is_quick`` that it needs no I/O for it.
+    def append_now(self, key: ThreadKey, epoch: int, expected: int, row: Row) -> Sequence[Signal] | None:
+        """Do what ``append`` does for one record, in a store that says by ``is_quick`` that it often can at once.
 
-        The record is of the run that wrote last; its status stays as it is, and so does all else of the thread.
+        The record is of the run that wrote last; its status stays as it is, and so does all else of the thread. None,
+        with nothing done: it has to be waited for.
         """
         raise NotImplementedError
 

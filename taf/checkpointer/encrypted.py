@@ -100,12 +100,13 @@ class EncryptedCheckpointer(BaseCheckpointer):
         owned, sealed, links = self._sealed(commit)
         return self._written(commit, owned, links, await self.store.append(sealed))
 
-    def append_now(self, key: ThreadKey, epoch: int, expected: int, row: Row) -> Sequence[Signal]:
+    def append_now(self, key: ThreadKey, epoch: int, expected: int, row: Row) -> Sequence[Signal] | None:
         """See ``BaseCheckpointer.append_now``."""
         record = Record._make(row)
         commit = Commit(key, epoch, expected, (record,), "", record.run_id)
         owned, sealed, links = self._sealed(commit)
-        return self._written(commit, owned, links, self.store.append_now(key, epoch, expected, sealed.records[0][:]))
+        found = self.store.append_now(key, epoch, expected, sealed.records[0][:])
+        return None if found is None else self._written(commit, owned, links, found)
 
     def _sealed(self, commit: Commit) -> tuple[_Owned, Commit, Links]:
         owned = self._owned.get((commit.key, commit.epoch))

@@ -167,6 +167,7 @@ class Ledger:
             except BaseException as error:
                 self._failed(error)
                 raise
+        if signals is not None:
             self._saved, self.committed = ahead, sequence
         else:
             self._staged = (*self._staged, row) if self._staged else (row,)

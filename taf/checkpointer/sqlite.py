@@ -31,6 +31,7 @@ from taf.checkpointer.base import (
     Mail,
     Posted,
     Record,
+    Row,
     Signal,
     Snapshot,
     Stored,
@@ -41,7 +42,7 @@ from taf.checkpointer.base import (
 from taf.checkpointer.begins import Begins
 from taf.checkpointer.sqlite_claims import Claims
 from taf.checkpointer.sqlite_machinery import Machinery
-from taf.checkpointer.sqlite_owning import Taking, Writing, abandon, tell
+from taf.checkpointer.sqlite_owning import Stepping, Taking, Writing, abandon, tell
 from taf.checkpointer.sqlite_worker import Worker
 from taf.checkpointer.watches import Place, Told
 from taf.errors import ConfigError, ThreadBusyError
@@ -98,6 +99,11 @@ class SqliteCheckpointer(Begins, BaseCheckpointer):
     async def append(self, commit: Commit) -> Sequence[Signal]:
         """See ``BaseCheckpointer.append``. It renews the lease, too."""
         return await self._writer.do(Writing(self._machinery, commit))
+
+    def append_now(self, key: ThreadKey, epoch: int, expected: int, row: Row) -> Sequence[Signal] | None:
+        """See ``BaseCheckpointer.append_now``. At once means on the spot: see ``Worker.has_done``."""
+        step = Stepping(self._machinery, key, epoch, expected, row)
+        return step.outcome() if self._writer.has_done(step) and not step.is_more else None
 
     async def signal(self, key: ThreadKey, signal: Signal) -> bool:
         """See ``BaseCheckpointer.signal``."""

@@ -12,8 +12,10 @@ from taf.errors import StoreUnavailableError
 VERSION = 5
 """The number of the newest migration, kept in the file as ``user_version``."""
 
-WAL_PAGES = 400
-"""How many pages the write-ahead log takes before it is copied over. More gain nothing, fewer take longer."""
+LOG_PAGES = 128, 400
+"""How many pages the write-ahead log takes at least, and at most, before it is copied over: three quarters of the file.
+It counts as storage too, while the file is small. Fewer take longer, and more gain nothing.
+"""
 
 WAL_BYTES = 2 * 1024 * 1024
 """To how much a log is cut that one large write has blown up. More than it mostly takes, or each sync would wait for
@@ -46,7 +48,7 @@ class SqliteFile:
     def _prepare(self, connection: sqlite3.Connection) -> None:
         self._use_wal(connection)
         connection.execute(f"PRAGMA synchronous={self.synchronous}")
-        connection.execute(f"PRAGMA wal_autocheckpoint={WAL_PAGES}")
+        fit_log(connection)
         connection.execute(f"PRAGMA journal_size_limit={WAL_BYTES}")
         connection.execute("PRAGMA temp_store=MEMORY")
         found = version(connection)
@@ -69,6 +71,13 @@ class SqliteFile:
                 if mode != "wal":
                     raise ValueError(f"its journal mode is {mode}: there is no write-ahead log on such a disk")
                 return
+
+
+def fit_log(connection: sqlite3.Connection) -> None:
+    """Have the log take as many pages as suit the file."""
+    (pages,) = connection.execute("PRAGMA page_count").fetchone()
+    least, most = LOG_PAGES
+    connection.execute(f"PRAGMA wal_autocheckpoint={min(max(pages * 3 // 4, least), most)}")
 
 
 def version(connection: sqlite3.Connection) -> int:

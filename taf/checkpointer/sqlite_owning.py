@@ -14,7 +14,7 @@ from taf.checkpointer import sqlite_mail
 from taf.checkpointer import sqlite_many as many
 from taf.checkpointer import sqlite_rows as rows
 from taf.checkpointer import sqlite_writing as writing
-from taf.checkpointer.base import Change, Commit, Grant, Known, Signal, ThreadKey
+from taf.checkpointer.base import Change, Commit, Grant, Known, Row, Signal, ThreadKey
 from taf.checkpointer.sqlite_claims import Claims, Granted
 from taf.checkpointer.sqlite_machinery import Machinery
 from taf.checkpointer.sqlite_pulse import Lease, lease_end
@@ -142,6 +142,33 @@ class Writing(Job[Sequence[Signal]]):
         if commit.is_release:
             self._machinery.pulse.drop(commit.key, commit.epoch)
         tell(self._machinery, commit.key, self._told)
+
+
+class Stepping(Job[Sequence[Signal]]):
+    """Writes a record of a run that goes on, where there is no more to it.
+
+    ``is_more``: signals wait, somebody watches, or the fence refuses it. Nothing is written then.
+    """
+
+    __slots__ = ("_epoch", "_expected", "_key", "_machinery", "_row", "is_more")
+
+    def __init__(self, machinery: Machinery, key: ThreadKey, epoch: int, expected: int, row: Row) -> None:
+        super().__init__(f'write to thread "{key.thread}"', None)
+        self._machinery, self._key, self._epoch, self._expected, self._row = machinery, key, epoch, expected, row
+        self.is_more = False
+
+    def work(self, connection: sqlite3.Connection) -> Sequence[Signal]:
+        """See ``Job.work``."""
+        pulse, key, epoch = self._machinery.pulse, self._key, self._epoch
+        lease = pulse.lease(key, epoch)
+        self.is_more = (
+            lease is None
+            or pulse.watches.wants(key, has_signals=False)
+            or not writing.write_step(
+                connection, lease.thread, lease.owner, epoch, self._expected, lease_end(lease.seconds), self._row
+            )
+        )
+        return ()
 
 
 def brings_records_alone(machinery: Machinery, commit: Commit) -> bool:

@@ -21,7 +21,7 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 from taf.checkpointer.outcome import tell
-from taf.checkpointer.sqlite_file import SqliteFile, is_busy, roll_back
+from taf.checkpointer.sqlite_file import SqliteFile, fit_log, is_busy, roll_back
 from taf.checkpointer.sqlite_work import Errand, Job, Work
 from taf.errors import CheckpointerClosedError
 
@@ -36,6 +36,9 @@ PROMPT_SECONDS = 0.001
 
 TURN_SECONDS = 0.001
 """After what time of one job behind the other the event loop has to get its turn."""
+
+LOOK_EVERY = 128
+"""After how many transactions it is looked how large the file has become."""
 
 _MEMORY = 8
 """How many transactions "of late" are."""
@@ -67,6 +70,7 @@ class Worker:
         self._connection: sqlite3.Connection | None = None
         self._level, self._is_patient = file.synchronous, True
         self._seconds = self._turned_at = 0.0
+        self._done = 0
 
     async def run(
         self, what: str, work: Work[T], after: Callable[[T], None] | None = None, *, is_synced: bool = True
@@ -76,7 +80,7 @@ class Worker:
 
     def do(self, job: Job[T]) -> Awaitable[T]:
         """Have a job of the running loop done in a transaction; await its result."""
-        if self._has_done(job):
+        if self.has_done(job):
             job.wake()
         else:
             self._put(job)
@@ -127,7 +131,7 @@ class Worker:
 
     # -- in the thread of an event loop ------------------------------------------------------------
 
-    def _has_done(self, job: Job[Any]) -> bool:
+    def has_done(self, job: Job[Any]) -> bool:
         """Do a job on the spot. Return False, with nothing done, where it has to wait, or the loop waits too long."""
         if self._left or self._gathered or self._connection is None or self._seconds > PROMPT_SECONDS:
             return False
@@ -229,6 +233,10 @@ class Worker:
                 with suppress(sqlite3.Error):
                     roll_back(connection)
             interruption = None if isinstance(error, Exception) else error  # Ctrl-C strikes in an event loop's thread
+        self._done += 1
+        if connection is not None and self._writes and self._done % LOOK_EVERY == 0:
+            with suppress(sqlite3.Error):
+                fit_log(connection)
         if begun:  # to open the file is another matter
             self._seconds += (time.perf_counter() - begun - self._seconds) / _MEMORY
         for job in batch:

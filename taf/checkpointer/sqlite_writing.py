@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from taf.checkpointer.base import Commit, Cut, InterruptRow, Record, Signal, Snapshot, ThreadKey
+from taf.checkpointer.base import Commit, Cut, InterruptRow, Record, Row, Signal, Snapshot, ThreadKey
 from taf.checkpointer.sqlite_rows import ThreadState, signals
 from taf.ids import new_id
 
@@ -146,6 +146,21 @@ def write(
     return waiting
 
 
+_STEP = f"UPDATE taf_threads SET head = ?, updated = ?, revision = revision + 1, lease_until = ? {_FENCE} {_QUIETLY}"
+
+
+def write_step(
+    connection: sqlite3.Connection, thread: int, owner: str, epoch: int, expected: int, lease_until: int, record: Row
+) -> bool:
+    """Write a record of a run that goes on. False, with nothing written, for the fence or a signal that waits."""
+    values = (record[0], record[3], lease_until, thread, epoch, expected, owner)
+    if connection.execute(_STEP, values).rowcount != 1:
+        return False
+    row = row_of(thread, record)
+    connection.execute(_RECORD[len(row)], row)
+    return True
+
+
 def head_of(commit: Commit) -> tuple[int, str, str, float | None, str]:
     """Return what a thread's row tells of its last commit.
 
@@ -157,7 +172,7 @@ def head_of(commit: Commit) -> tuple[int, str, str, float | None, str]:
     return head, str(commit.status), commit.run_id, at, commit.graph
 
 
-def row_of(thread: int, record: Record) -> tuple[Any, ...]:
+def row_of(thread: int, record: Record | Row) -> tuple[Any, ...]:
     """Return a record's row in the journal. One without items has no place for them: see ``head_of``."""
     sequence, kind, run_id, at, body, items, step = record
     row = (thread, sequence, kind, run_id, at, step, bytearray(body))

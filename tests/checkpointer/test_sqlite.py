@@ -10,7 +10,7 @@ from typing import Any
 import anyio
 import pytest
 
-from taf.checkpointer import sqlite_pulse
+from taf.checkpointer import sqlite_file, sqlite_pulse, sqlite_worker
 from taf.checkpointer.base import Change, Grant, Known, Posted, Record, Signal, Snapshot, ThreadKey
 from taf.checkpointer.sqlite import SqliteCheckpointer
 from taf.errors import (
@@ -596,6 +596,32 @@ async def test_what_is_stored_stays_in_proportion(path: Path) -> None:
             await owner.append(Record(sequence, "step", "0" * 26, 1.0, b"[1,2,3]", items, sequence))
         assert size_on_disk(path) < 3 * payload
     assert size_on_disk(path) < 1.7 * payload
+
+
+async def test_the_log_grows_with_the_file(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three quarters of it, within bounds, as long as the file is open and when it is opened again."""
+    monkeypatch.setattr(sqlite_worker, "LOOK_EVERY", 8)
+    monkeypatch.setattr(sqlite_file, "LOG_PAGES", (16, 256))
+
+    async def log_of(store: SqliteCheckpointer) -> int:
+        work = store._writer.run("look", lambda found: found.execute("PRAGMA wal_autocheckpoint").fetchone())
+        (pages,) = await work
+        return int(pages)
+
+    async with SqliteCheckpointer(path) as store:
+        owner = await Owner.of(store)
+        found = [await log_of(store)]
+        for _ in range(40):
+            await owner.append(make_record(owner.head + 1, items=os.urandom(50_000)))
+            found.append(await log_of(store))
+    async with SqliteCheckpointer(path) as store:
+        await store.load(KEY)
+        await Owner.of(store)
+        again = await log_of(store)
+
+    assert (found[0], found[-1], again) == (16, 256, 256)
+    assert found == sorted(found)
+    assert any(16 < pages < 256 for pages in found)
 
 
 async def test_an_old_snapshot_takes_no_room(path: Path) -> None:

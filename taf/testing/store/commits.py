@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import math
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
-from taf.checkpointer.base import BaseCheckpointer, Change, InterruptRow, Record, Signal, Snapshot, Stored
+from taf.checkpointer.base import BaseCheckpointer, Change, Commit, InterruptRow, Record, Signal, Snapshot, Stored
 from taf.errors import StaleOwnerError, TafError
 from taf.testing.store.base import StoreTests
 from taf.testing.store.owner import HANG, KEY, OTHER, RUN, Owner, load, loops, make_interrupt, make_record
@@ -18,6 +19,13 @@ from taf.testing.store.owner import HANG, KEY, OTHER, RUN, Owner, load, loops, m
 async def all_of(store: BaseCheckpointer) -> tuple[Stored, list[Record], list[InterruptRow]]:
     """Return all that is stored of the thread."""
     return await load(store), list(await store.read(KEY)), list(await store.interrupts())
+
+
+async def appended(store: BaseCheckpointer, commit: Commit) -> Sequence[Signal]:
+    """Append a record at once, or wait for it where that has to be waited for."""
+    key, epoch, expected, (record,) = commit[:4]
+    signals = store.append_now(key, epoch, expected, record[:])
+    return await store.append(commit) if signals is None else signals
 
 
 class CommitTests(StoreTests):
@@ -88,7 +96,7 @@ class CommitTests(StoreTests):
         store.watch(KEY, told.append)
         await store.signal(KEY, Signal("stop", RUN, b"now"))
 
-        signals = store.append_now(KEY, owner.epoch, 1, row)
+        signals = await appended(store, owner.commit([Record._make(row)]))
 
         assert [signal.body for signal in signals] == [b"now"]
         assert list(await store.read(KEY)) == [make_record(1), Record._make(row)]
@@ -97,14 +105,14 @@ class CommitTests(StoreTests):
             *(2, "running", RUN, make_record(2).at),
             "drawn",
         )
-        assert told[1:] == [Change(2, "running", RUN, signals)]
+        assert [change for change in told if change.head == 2] == [Change(2, "running", RUN, signals)]
         for key, epoch, expected in ((KEY, owner.epoch, 1), (KEY, owner.epoch - 1, 2), (OTHER, owner.epoch, 2)):
             with pytest.raises(StaleOwnerError):
-                store.append_now(key, epoch, expected, make_record(3)[:])
+                await appended(store, Commit(key, epoch, expected, [make_record(3)], "running", RUN))
         owner.head = 2
         await owner.release()
         with pytest.raises(StaleOwnerError):
-            store.append_now(KEY, owner.epoch, 2, make_record(3)[:])
+            await appended(store, owner.commit([make_record(3)]))
         assert len(await store.read(KEY)) == 2
 
     @pytest.mark.parametrize("place", ["kind", "sequence", "moment", "interrupt", "second interrupt"])
