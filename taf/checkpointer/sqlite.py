@@ -102,6 +102,8 @@ class SqliteCheckpointer(Begins, BaseCheckpointer):
 
     def append_now(self, key: ThreadKey, epoch: int, expected: int, row: Row) -> Sequence[Signal] | None:
         """See ``BaseCheckpointer.append_now``. At once means on the spot: see ``Worker.has_done``."""
+        if not self._machinery.pulse.has_one_at_most():  # a crowd asks in vain, for each of its steps
+            return None
         step = Stepping(self._machinery, key, epoch, expected, row)
         return step.outcome() if self._writer.has_done(step) and not step.is_more else None
 
