@@ -13,7 +13,7 @@ from taf.checkpointer.base import BaseCheckpointer, Commit, Grant, Record, Signa
 from taf.checkpointer.begins import Begins
 from taf.errors import UnknownThreadError
 from taf.state import append
-from tests.torture.log import mark_of
+from tests.torture.log import mark_of, noting_steps
 
 PASS = 3
 """Steps of one pass."""
@@ -71,6 +71,7 @@ def noted(store: BaseCheckpointer, note: Callable[[Any], None]) -> BaseCheckpoin
         return signals
 
     store.append = noted_append
+    noting_steps(store, lambda key, _, record: note(["wrote", key.thread, [mark_of(record)]]))
     assert isinstance(store, Begins)
     begin = store.begin
 

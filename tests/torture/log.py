@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from zlib import crc32
 
-from taf.checkpointer.base import BaseCheckpointer, Commit, Grant, Record, Signal, ThreadKey
+from taf.checkpointer.base import BaseCheckpointer, Commit, Grant, Record, Row, Signal, ThreadKey
 from taf.checkpointer.begins import Begins
 
 CALL: ContextVar[float] = ContextVar("call")
@@ -58,6 +58,19 @@ def mark_of(record: Record) -> list[Any]:
     return [record.sequence, record.kind, crc32(record.body + (record.items or b""))]
 
 
+def noting_steps(store: BaseCheckpointer, note: Callable[[ThreadKey, int, Record], None]) -> None:
+    """Have a store note each step that it wrote at once: the thread, the epoch and the record."""
+    append_now = store.append_now
+
+    def noted(key: ThreadKey, epoch: int, expected: int, row: Row) -> Sequence[Signal] | None:
+        signals = append_now(key, epoch, expected, row)
+        if signals is not None:
+            note(key, epoch, Record._make(row))
+        return signals
+
+    store.append_now = noted
+
+
 def logged(store: BaseCheckpointer, log: Log, count: Callable[[int], None] = lambda more: None) -> None:
     """Have a store log each grant, and each commit once it is acknowledged; ``count`` how many threads are owned."""
     acquire, append = store.acquire, store.append
@@ -76,6 +89,7 @@ def logged(store: BaseCheckpointer, log: Log, count: Callable[[int], None] = lam
         count(-commit.is_release)
         return signals
 
+    noting_steps(store, lambda key, epoch, record: log.write("wrote", key.thread, [epoch, [mark_of(record)], False]))
     for name, noted in {"acquire": noted_acquire, "append": noted_append}.items():
         setattr(store, name, noted)
     if not isinstance(store, Begins):
