@@ -8,7 +8,7 @@ from typing import Any
 from taf.checkpointer.fitting import fitting
 from taf.checkpointer.interrupts import decode_any, decode_ask, decode_marks, encode_any, encode_ask
 from taf.errors import NotStorableError
-from taf.serialization import LEAST, compressed, dumps, full_length
+from taf.serialization import compressed, dumps, full_length
 from taf.state.channel import Op
 from taf.state.facts import Output, Task
 from taf.state.schema import StateSchema
@@ -34,8 +34,7 @@ class ChangeCodec:
 
     def to_row(self, value: Any) -> bytes:
         """Write packed values as they are to be stored. Raise ``NotStorableError``."""
-        data = dumps(value)
-        return data if len(data) < LEAST else self.shortened(data)
+        return self.shortened(dumps(value))
 
     # -- changes -----------------------------------------------------------------------------------
 

@@ -105,7 +105,7 @@ class SqliteCheckpointer(Begins, BaseCheckpointer):
         if not self._machinery.pulse.has_one_at_most():  # a crowd asks in vain, for each of its steps
             return None
         step = Stepping(self._machinery, key, epoch, expected, row)
-        return step.outcome() if self._writer.has_done(step) and not step.is_more else None
+        return step.outcome() if self._writer.has_done(step) else None
 
     async def signal(self, key: ThreadKey, signal: Signal) -> bool:
         """See ``BaseCheckpointer.signal``."""

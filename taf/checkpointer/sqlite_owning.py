@@ -144,31 +144,26 @@ class Writing(Job[Sequence[Signal]]):
         tell(self._machinery, commit.key, self._told)
 
 
-class Stepping(Job[Sequence[Signal]]):
-    """Writes a record of a run that goes on, where there is no more to it.
+class Stepping(Job[Sequence[Signal] | None]):
+    """Writes a record of a run that goes on. None, with nothing written, where there is more to it.
 
-    ``is_more``: signals wait, somebody watches, or the fence refuses it. Nothing is written then.
+    That is when signals wait, when somebody watches, and when the fence refuses it.
     """
 
-    __slots__ = ("_epoch", "_expected", "_key", "_machinery", "_row", "is_more")
+    __slots__ = ("_epoch", "_expected", "_key", "_machinery", "_row")
 
     def __init__(self, machinery: Machinery, key: ThreadKey, epoch: int, expected: int, row: Row) -> None:
         super().__init__(f'write to thread "{key.thread}"', None)
         self._machinery, self._key, self._epoch, self._expected, self._row = machinery, key, epoch, expected, row
-        self.is_more = False
 
-    def work(self, connection: sqlite3.Connection) -> Sequence[Signal]:
+    def work(self, connection: sqlite3.Connection) -> Sequence[Signal] | None:
         """See ``Job.work``."""
         pulse, key, epoch = self._machinery.pulse, self._key, self._epoch
         lease = pulse.lease(key, epoch)
-        self.is_more = (
-            lease is None
-            or pulse.watches.wants(key, has_signals=False)
-            or not writing.write_step(
-                connection, lease.thread, lease.owner, epoch, self._expected, lease_end(lease.seconds), self._row
-            )
-        )
-        return ()
+        if lease is None or pulse.watches.wants(key, has_signals=False):
+            return None
+        thread, owner, ends = lease.thread, lease.owner, lease_end(lease.seconds)
+        return () if writing.write_step(connection, thread, owner, epoch, self._expected, ends, self._row) else None
 
 
 def brings_records_alone(machinery: Machinery, commit: Commit) -> bool:

@@ -3,13 +3,15 @@
 import sqlite3
 import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from taf.checkpointer import PgCheckpointer, postgres_loops
+from taf.checkpointer import BaseCheckpointer, InMemoryCheckpointer, PgCheckpointer, SqliteCheckpointer, postgres_loops
 from tests.checkpointer.watched_sqlite import Connection
 from tests.pg.proxy import Proxy
+from tests.places import open_store
 
 pytest.register_assert_rewrite("taf.testing.store")
 
@@ -37,3 +39,27 @@ def connections(monkeypatch: pytest.MonkeyPatch) -> list[Connection]:
     monkeypatch.setattr(sqlite3, "connect", lambda *args, **options: connect(*args, factory=Connection, **options))
     monkeypatch.setattr(Connection, "opened", [])
     return Connection.opened
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "threads.db"
+
+
+@pytest.fixture
+async def watched_sqlite(path: Path, connections: list[Connection]) -> AsyncIterator[SqliteCheckpointer]:
+    """A store all of whose connections are watched."""
+    async with SqliteCheckpointer(path) as store:
+        yield store
+
+
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
+async def inner(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[BaseCheckpointer]:
+    """A store of each kind, to be wrapped or looked into."""
+    if request.param == "memory":
+        store: BaseCheckpointer = InMemoryCheckpointer()
+    else:
+        place = tmp_path / "t.db" if request.param == "sqlite" else request.getfixturevalue("pg_dsn")
+        store = open_store(str(place))
+    async with store:
+        yield store

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, closing
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,7 +17,6 @@ from taf.errors import StoreCorruptError
 from taf.state import append
 from tests.crash.journey import CONFIG as JOURNEY
 from tests.crash.journey import Files, build, compiled, go_on
-from tests.places import open_store
 from tests.styles import run
 
 KEYS = Keys(Keys.new())
@@ -48,17 +46,6 @@ def secretive(store: BaseCheckpointer) -> CompiledGraph:
     graph = StateGraph(Secret).add_node("inner", inner).add_node("turn", turn).add_edge("inner", "turn")
     graph.set_entry_point("inner").add_conditional_edges("turn", lambda s: END if s.rounds == 9 else "turn")
     return graph.compile(store)
-
-
-@pytest.fixture(params=["memory", "sqlite", "postgres"])
-async def inner(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[BaseCheckpointer]:
-    if request.param == "memory":
-        store: BaseCheckpointer = InMemoryCheckpointer()
-    else:
-        place = tmp_path / "t.db" if request.param == "sqlite" else request.getfixturevalue("pg_dsn")
-        store = open_store(str(place))
-    async with store:
-        yield store
 
 
 async def completed(store: BaseCheckpointer) -> None:

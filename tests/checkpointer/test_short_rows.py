@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import random
 import string
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
@@ -14,7 +12,6 @@ from taf import AgentState, ExecutionStatus, Message, StateGraph, interrupt
 from taf.checkpointer import BaseCheckpointer, EncryptedCheckpointer, InMemoryCheckpointer, Keys, ledger
 from taf.checkpointer.base import ThreadKey
 from taf.serialization import loads
-from tests.places import open_store
 
 REPEATS, MIXED = "a" * 600, "".join(random.Random(0).choices(string.ascii_letters, k=600))
 
@@ -28,18 +25,9 @@ async def ask(state: Note) -> dict[str, str]:
     return {"answer": await interrupt(state.note, answer=str)}
 
 
-@pytest.fixture(params=["memory", "sqlite", "postgres"])
-async def inner(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[BaseCheckpointer]:
+@pytest.fixture(autouse=True)
+def early_snapshots(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ledger, "SNAPSHOT_FLOOR", 500)
-    if request.param == "memory":
-        store: BaseCheckpointer = InMemoryCheckpointer()
-    else:
-        place = tmp_path / "t.db" if request.param == "sqlite" else request.getfixturevalue("pg_dsn")
-        store = open_store(str(place))
-    async with store:
-        yield store
 
 
 async def rows_of(store: BaseCheckpointer, inner: BaseCheckpointer, text: str) -> list[bytes]:

@@ -3,7 +3,6 @@ import gc
 import os
 import sqlite3
 import threading
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -46,14 +45,8 @@ class TestSqliteCheckpointer(CheckpointerContract):
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "threads.db"
-
-
-@pytest.fixture
-async def store(path: Path, connections: list[Connection]) -> AsyncIterator[SqliteCheckpointer]:
-    async with SqliteCheckpointer(path) as store:
-        yield store
+def store(watched_sqlite: SqliteCheckpointer) -> SqliteCheckpointer:
+    return watched_sqlite
 
 
 def size_on_disk(path: Path) -> int:

@@ -21,11 +21,6 @@ KEYS = [ThreadKey("", f"thread {number}") for number in range(CROWD)]
 MOVES, RECORDS, NEW = "UPDATE taf_threads SET head", "INSERT INTO taf_journal", "INSERT INTO taf_threads"
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "threads.db"
-
-
 @pytest.fixture(params=[True, False], ids=["together", "an older SQLite"])
 async def store(
     path: Path, connections: list[Connection], request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch

@@ -82,11 +82,6 @@ async def process(path: Path | None = None) -> AsyncIterator[Process]:
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "threads.db"
-
-
-@pytest.fixture
 async def store(path: Path) -> AsyncIterator[SqliteCheckpointer]:
     async with SqliteCheckpointer(path) as store:
         yield store

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +26,8 @@ def quick_disk(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "threads.db"
-
-
-@pytest.fixture
-async def store(path: Path, connections: list[Connection]) -> AsyncIterator[SqliteCheckpointer]:
-    async with SqliteCheckpointer(path) as store:
-        yield store
+def store(watched_sqlite: SqliteCheckpointer) -> SqliteCheckpointer:
+    return watched_sqlite
 
 
 def step_of(owner: Owner, **facts: Any) -> Row:
