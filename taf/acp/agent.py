@@ -43,6 +43,9 @@ from taf.state.messages import Message
 ReadPrompt: TypeAlias = Callable[[Sequence[PromptBlock]], Any]
 """Turns the content blocks of a prompt into the input of the graph."""
 
+HEIR_SECONDS = 5.0
+"""How long a client that goes by order, and has cancelled, has to prompt again."""
+
 PAGE = 25
 TITLE_LENGTH = 80
 
@@ -142,10 +145,13 @@ class GraphAgent:
         return PromptResponse(stop_reason=await asyncio.shield(turn.answered))
 
     async def cancel(self, session_id: str, **_: Any) -> None:
-        """Cancel what is under way. The open prompt is answered at once; nodes unwind afterwards."""
+        """Cancel what is under way. The open prompt is answered at once; nodes unwind afterwards.
+
+        A client that goes by order, and prompts again right behind its cancel, has both answers at the end.
+        """
         session = self._sessions.get(session_id)
         if session is not None:
-            session.cancel()
+            session.cancel(HEIR_SECONDS if self._connected.goes_by_order else 0.0)
 
     # -- threads -----------------------------------------------------------------------------------
 

@@ -25,8 +25,9 @@ from taf.state.interrupts import InterruptRecord, Reject, Respond
 DEADLINE_SECONDS = 240.0
 """How long a client has to answer: less than the 300 s after which some clients answer by themselves."""
 
-OVERTAKING = frozenset({"textual-chat"})
-"""Names of clients that may see the answer to a prompt before updates that were sent just before it, and lose those."""
+ORDERLY = frozenset({"textual-chat"})
+"""Names of clients that go by the order in which things come: they take the first answer for that to the last prompt,
+and lose updates that are read just before it."""
 SETTLE_METHOD = "taf/settle"
 SETTLE_SECONDS = 5.0
 
@@ -55,6 +56,11 @@ class Line:
     name: str | None = None
 
     @property
+    def goes_by_order(self) -> bool:
+        """True when an answer must come neither before what it ends nor behind what follows it."""
+        return self.name in ORDERLY
+
+    @property
     def has_forms(self) -> bool:
         """True when the client can show a form."""
         elicitation = None if self.capabilities is None else self.capabilities.elicitation
@@ -80,7 +86,7 @@ class Desk:
 
         It answers what it does not know in its turn, if only by an error, and so behind all that was sent before.
         """
-        if self._line.name not in OVERTAKING:
+        if not self._line.goes_by_order:
             return
         asking = asyncio.ensure_future(self._client.ext_method(SETTLE_METHOD, {}))
         await asyncio.wait({asking}, timeout=SETTLE_SECONDS)

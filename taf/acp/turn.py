@@ -69,6 +69,7 @@ class Turn:
         self._active: ActiveRun | None = None
         self._sequence = 0
         self._has_heir = False
+        self._heirless: asyncio.TimerHandle | None = None
         loop = asyncio.get_running_loop()
         self.answered: asyncio.Future[StopReason] = loop.create_future()
         self.answered.add_done_callback(lambda answer: answer.exception())  # the client may be gone
@@ -89,11 +90,21 @@ class Turn:
     def displace(self) -> None:
         """Say no more: a newer prompt has come, whose run stops this one's, and which answers this one with itself."""
         self._has_heir = True
+        if self._heirless is not None:
+            self._heirless.cancel()
         self._hush()
 
-    def cancel(self) -> None:
-        """Answer at once, and let what runs unwind. A question that is open stays open."""
-        self.answer("cancelled")
+    def cancel(self, heir_within: float) -> None:
+        """Answer at once, and let what runs unwind. A question that is open stays open.
+
+        Above 0 seconds, a newer prompt may come so soon, and answers this one with itself.
+        """
+        if heir_within:
+            self._has_heir = True
+            self._heirless = asyncio.get_running_loop().call_later(heir_within, self.answer, "cancelled")
+            self._hush()
+        else:
+            self.answer("cancelled")
         for turn in self._line():
             if turn._active is not None:
                 turn._active.request_stop("cancelled by the client")

@@ -111,7 +111,7 @@ class Talk:
 
 @contextlib.asynccontextmanager
 async def talking_to(
-    graph: str, place: Path, *, capabilities: ClientCapabilities | None = None, **options: Any
+    graph: str, place: Path, *, capabilities: ClientCapabilities | None = None, name: str = "tester", **options: Any
 ) -> AsyncIterator[Talk]:
     """Serve a graph of ``tests.acp.graphs`` in this process, over a socket, and connect to it."""
     os.environ["TAF_ACP_DB"] = str(place)
@@ -123,7 +123,7 @@ async def talking_to(
         client = Recorder()
         answers, asks = await asyncio.open_connection(sock=ours)
         conn = connect_to_agent(cast("Client", client), asks, answers, use_unstable_protocol=True)
-        await _initialize(conn, capabilities)
+        await _initialize(conn, capabilities, name)
         yield Talk(client, conn)
         await conn.close()
         asks.close()
@@ -150,11 +150,13 @@ async def another_process(
         yield Talk(client, conn, process)
 
 
-async def _initialize(conn: ClientSideConnection, capabilities: ClientCapabilities | None) -> None:
+async def _initialize(
+    conn: ClientSideConnection, capabilities: ClientCapabilities | None, name: str = "tester"
+) -> None:
     await conn.initialize(
         protocol_version=PROTOCOL_VERSION,
         client_capabilities=capabilities or ClientCapabilities(),
-        client_info=Implementation(name="tester", version="1"),
+        client_info=Implementation(name=name, version="1"),
     )
 
 

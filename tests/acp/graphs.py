@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from typing import Literal
 
 from pydantic import BaseModel
@@ -44,6 +45,20 @@ async def talk(state: AgentState) -> Message:
         emit(f"{name}{number} ")
         await asyncio.sleep(PACE)
     return Message.text_message("".join(f"{name}{number} " for number in range(count)), role="assistant")
+
+
+async def talk_sluggishly(state: AgentState) -> Message:
+    """The same, and hold up the whole process meanwhile, as a slow machine does."""
+    words = last_words(state).split()
+    for number in range(int(words[1])):
+        emit(f"{words[0]}{number} ")
+        await asyncio.sleep(0.002)
+        time.sleep(0.25)  # noqa: ASYNC251
+    return Message.text_message("", role="assistant")
+
+
+def sluggish() -> CompiledGraph:
+    return StateGraph().add_node("talk", talk_sluggishly).compile(checkpointer=store(), name="sluggish")
 
 
 def talking() -> CompiledGraph:

@@ -9,6 +9,7 @@ import pytest
 from acp.exceptions import RequestError
 
 from taf import AgentState, Message, SqliteCheckpointer, StateGraph, interrupt
+from taf.acp import agent
 from tests.acp.client import FORMS, pending, records, talking_to
 
 # -- a plain answer ------------------------------------------------------------------------------------
@@ -212,6 +213,40 @@ async def test_a_cancel_right_behind_a_prompt_finds_it(place: Path) -> None:
             assert await prompt == "cancelled"
         assert await talk.prompt(session, "last 2") == "end_turn"
         assert talk.client.text().endswith("last0 last1 ")
+
+
+async def test_a_client_that_goes_by_order_has_the_answer_to_what_it_cancelled_with_the_next_one(place: Path) -> None:
+    async with talking_to("talking", place, name="textual-chat") as talk:
+        session = await talk.new()
+        answers: list[str] = []
+
+        async def prompt(text: str) -> None:
+            answers.append(f"{text}: {await talk.prompt(session, text)}")
+
+        first = asyncio.create_task(prompt("old 500"))
+        await talk.client.until(lambda: "old3" in talk.client.text())
+        for _ in range(2):
+            await talk.conn.cancel(session_id=session)
+        await talk.conn.list_sessions()  # answered behind the cancels
+        seen = len(talk.client.updates)
+        assert answers == []
+
+        await asyncio.gather(first, prompt("new 3"))
+        assert answers == ["old 500: cancelled", "new 3: end_turn"]
+        assert talk.client.text(seen) == "new0 new1 new2 "
+
+
+async def test_a_client_that_goes_by_order_and_says_no_more_has_its_answer_too(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(agent, "HEIR_SECONDS", 0.05)
+    async with talking_to("talking", place, name="textual-chat") as talk:
+        session = await talk.new()
+        prompt = asyncio.create_task(talk.prompt(session, "word 500"))
+        await talk.client.until(lambda: "word3" in talk.client.text())
+        await talk.conn.cancel(session_id=session)
+        assert await prompt == "cancelled"
+        assert await talk.prompt(session, "next 3") == "end_turn"
 
 
 async def test_a_message_behind_a_cancelled_question_takes_priority_over_it(place: Path) -> None:

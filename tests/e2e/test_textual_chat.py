@@ -97,6 +97,12 @@ async def test_twenty_interrupted_answers_are_followed_by_twenty_that_are_not_em
     assert seen["said"] == [text for n in range(20) for text in ("old 500", f"new{n}x 3")]  # the person's own words
 
 
+async def test_an_agent_that_hears_of_an_interruption_late_gives_no_empty_answer(home: Home) -> None:
+    seen = await home.drive("interrupting_thrice", "sluggish")
+
+    assert [answer.split()[-3:] for answer in seen["answers"]] == [words(f"new{n}x", 3).split() for n in range(3)]
+
+
 async def test_no_words_are_mixed_after_ctrl_c_and_another_message(home: Home) -> None:
     seen = await home.drive("leaving", "talking")
 

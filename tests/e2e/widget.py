@@ -105,15 +105,19 @@ async def rejecting(app: Screen, pilot: Any) -> dict[str, Any]:
     return {"answer": app.answers[0], "labels": labels}
 
 
-async def interrupting(app: Screen, pilot: Any) -> dict[str, Any]:
+async def interrupting(app: Screen, pilot: Any, times: int = 20) -> dict[str, Any]:
     answers, said = [], []
-    for number in range(20):
+    for number in range(times):
         app.say("old 500")
         await app.until(lambda: "old2" in app.streamed())
         answers.append(await app.ask(f"new{number}x 3"))
         said += [widget._initial_content for widget in app.query(MessageWidget) if widget.role == "user"]
         await app.query_one("#chat-messages").remove_children()  # a full screen makes the widget slow
     return {"answers": answers, "said": said}
+
+
+async def interrupting_thrice(app: Screen, pilot: Any) -> dict[str, Any]:
+    return await interrupting(app, pilot, 3)
 
 
 async def leaving(app: Screen, pilot: Any) -> dict[str, Any]:

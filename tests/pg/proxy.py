@@ -12,7 +12,7 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Coroutine, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 from urllib.parse import urlsplit, urlunsplit
@@ -59,10 +59,10 @@ class Proxy:
         self._parts = parts
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="taf-test-proxy", daemon=True)
-        self._listener: asyncio.Server | None = None
+        self._listener = socket.socket(proto=socket.IPPROTO_TCP)  # by which asyncio knows to send at once
         self._lock = threading.Lock()
         self._faults: list[Fault] = []
-        self._links: set[_Link] = set()
+        self._links: dict[_Link, asyncio.Task[None]] = {}
         self.port = 0
         self.latency = 0.0
         """Seconds that everything takes, each way."""
@@ -121,17 +121,21 @@ class Proxy:
         return asyncio.run_coroutine_threadsafe(order, self._loop).result(PATIENCE)
 
     async def _listen(self) -> None:
-        self._listener = await asyncio.start_server(self._accept, "127.0.0.1", 0)
-        self.port = self._listener.sockets[0].getsockname()[1]
+        self._listener.setblocking(False)
+        self._listener.bind(("127.0.0.1", 0))
+        self._listener.listen()
+        self.port = self._listener.getsockname()[1]
+        self._loop.add_reader(self._listener, self._accept)  # asyncio's server leaves open whom it lets in as it closes
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _accept(self) -> None:
         self.connections += 1
-        link = _Link(self, reader, writer)
-        self._links.add(link)
-        try:
-            await link.run(self._server)
-        finally:
-            self._links.discard(link)
+        link = _Link(self, self._listener.accept()[0])
+        self._links[link] = asyncio.create_task(link.run(self._server))
+        self._links[link].add_done_callback(lambda _: self._leave(link))
+
+    def _leave(self, link: _Link) -> None:
+        del self._links[link]
+        link.close()
 
     async def _cut_all(self) -> int:
         links = list(self._links)
@@ -140,13 +144,12 @@ class Proxy:
         return len(links)
 
     async def _end(self) -> None:
-        if self._listener is not None:
-            self._listener.close()
-        while others := asyncio.all_tasks() - {asyncio.current_task()}:  # a client may just have been let in
-            for task in others:
-                task.cancel()
-            await asyncio.gather(*others, return_exceptions=True)
-            await asyncio.sleep(0)  # what was cut is closed one turn later
+        self._loop.remove_reader(self._listener)
+        self._listener.close()
+        for task in self._links.values():
+            task.cancel()
+        await asyncio.gather(*self._links.values(), return_exceptions=True)
+        await asyncio.sleep(0)  # what was cut is closed one turn later
 
     def fault_of(self, statement: str) -> Fault | None:
         """Count a statement and return the fault that hits it. (For the links.)"""
@@ -165,11 +168,10 @@ class _Request:
 class _Link:
     """One client's connection, and the one to the server that is made for it."""
 
-    def __init__(self, proxy: Proxy, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(self, proxy: Proxy, client: socket.socket) -> None:
         self._proxy = proxy
-        self._client = reader
-        self._to_client = writer
-        self._to_server: asyncio.StreamWriter | None = None
+        self._socket = client
+        self._writers: list[asyncio.StreamWriter] = []
         self._statements = Statements()
         self._requests: deque[_Request] = deque()  # sent and not answered, the last one perhaps not sent to its end
         self._asking: _Request | None = None
@@ -179,10 +181,13 @@ class _Link:
         """Pass everything on until one side ends."""
         tasks: list[asyncio.Task[None]] = []
         try:
-            reader, self._to_server = await asyncio.open_connection(*server)
-            up, down = _Line(self._proxy, self._to_server), _Line(self._proxy, self._to_client)
-            await self._open(up)
-            steps = (self._pass_requests(up), self._pass_answers(reader, down), up.run(), down.run())
+            client, to_client = await asyncio.open_connection(sock=self._socket)
+            self._writers.append(to_client)
+            answers, to_server = await asyncio.open_connection(*server)
+            self._writers.append(to_server)
+            up, down = _Line(self._proxy, to_server), _Line(self._proxy, to_client)
+            await self._open(client, up, to_client)
+            steps = (self._pass_requests(client, up), self._pass_answers(answers, down), up.run(), down.run())
             tasks = [asyncio.create_task(step) for step in steps]
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         except (OSError, asyncio.IncompleteReadError):
@@ -191,33 +196,38 @@ class _Link:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            for writer in (self._to_client, self._to_server):
-                if writer is not None:
-                    writer.transport.abort()
 
     def cut(self) -> None:
         """End both sides now."""
         self._proxy.cuts += 1
         if self._proxy.resets:
             # Lingering for no time makes the end a reset.
-            self._to_client.get_extra_info("socket").setsockopt(
-                socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
-            )
-        self._to_client.transport.abort()
-        if self._to_server is not None:
-            self._to_server.transport.abort()
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._abort()
+        if not self._writers:  # it was let in just now
+            with suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
 
-    async def _open(self, up: _Line) -> None:
+    def close(self) -> None:
+        """Be done with both sides, whether or not they were ever served."""
+        self._abort()
+        self._socket.close()
+
+    def _abort(self) -> None:
+        for writer in self._writers:
+            writer.transport.abort()
+
+    async def _open(self, client: asyncio.StreamReader, up: _Line, to_client: asyncio.StreamWriter) -> None:
         while True:
-            asks_for_encryption, opening = await read_opening(self._client)
+            asks_for_encryption, opening = await read_opening(client)
             if not self._loses():
                 if not asks_for_encryption:
                     return up.send(opening)
-                self._to_client.write(b"N")
+                to_client.write(b"N")
 
-    async def _pass_requests(self, up: _Line) -> None:
+    async def _pass_requests(self, client: asyncio.StreamReader, up: _Line) -> None:
         while True:
-            message = await read_message(self._client)
+            message = await read_message(client)
             if self._loses():
                 continue
             if message[0] in REQUESTS and self._asking is None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import socket
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -10,7 +12,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from tests.pg.proxy import Action, Proxy
+from tests.pg.proxy import Action, Proxy, running_proxy
 
 HANG = 20.0
 """Bounds what would otherwise hang; nothing is measured by it."""
@@ -187,3 +189,14 @@ async def test_a_client_that_leaves_frees_its_backend(pg_proxy: Proxy, marks: as
     async with asyncio.timeout(HANG):
         while await marks.fetchval("SELECT count(*) FROM pg_stat_activity WHERE pid = $1", backend):
             await asyncio.sleep(0.005)
+
+
+def test_a_proxy_that_ends_just_as_clients_come_leaves_none_open() -> None:
+    """What is left open is told by a warning, which is an error here."""
+    for _ in range(30):
+        with running_proxy("postgresql://nobody@127.0.0.1:1/nothing") as proxy:
+            clients = [socket.create_connection(("127.0.0.1", proxy.port)) for _ in range(3)]
+        for client in clients:
+            client.close()
+    gc.collect()
+    assert proxy.open_links == 0
