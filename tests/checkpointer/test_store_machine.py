@@ -54,6 +54,8 @@ BODIES = st.sampled_from([b"", b"body", b"\x00\xff", b"x" * 30])
 TIMES = st.sampled_from([0.0, 1.5, 1767225600.1234567])
 NUMBER = itertools.count()
 STEPS = 50
+DONE = ("pruned", "posted", "busy or stale")
+AGAIN = 10
 
 
 class StoreMachine(RuleBasedStateMachine):
@@ -425,7 +427,7 @@ def as_mail(found: Mail) -> Mail:
 
 
 def run_machine(kind: type[StoreMachine], runs: int, phases: Sequence[Phase] = tuple(Phase)) -> None:
-    """Run a machine so often, and print what it did."""
+    """Run a machine so often, and again if by chance it has not done all that it should. Print what it did."""
     kind.counts = Counter()
     found = settings(
         max_examples=runs,
@@ -436,13 +438,14 @@ def run_machine(kind: type[StoreMachine], runs: int, phases: Sequence[Phase] = t
     )
     with asyncio.Runner() as runner:
         kind.runner = runner
-        run_state_machine_as_test(kind, settings=found)
+        for _ in range(AGAIN):
+            run_state_machine_as_test(kind, settings=found)
+            if all(kind.counts[what] for what in DONE):
+                break
     print(f"{kind.__name__}: {dict(kind.counts)}, 0 differences")
     assert kind.counts["runs"] >= runs
     assert kind.counts["calls"] >= runs * STEPS / 2
-    assert kind.counts["pruned"]
-    assert kind.counts["posted"]
-    assert kind.counts["busy or stale"]
+    assert all(kind.counts[what] for what in DONE), kind.counts
 
 
 def test_the_memory_store_does_what_the_model_does() -> None:
