@@ -58,13 +58,14 @@ class Pulse:
         self._condition = threading.Condition()
         self._leases: dict[ThreadKey, Lease] = {}
         self._renewal_due = math.inf
-        self._wakes_at = math.inf
+        self._looks_at = self._wakes_at = math.inf
+        self._pause = POLL_SECONDS
+        self._has_watched = False
         self._thread: threading.Thread | None = None
         self._is_closed = False
         # Only the thread uses these.
         self._connection: sqlite3.Connection | None = None
         self._seen = (0, 0)
-        self._pause = POLL_SECONDS
         self._last_signal = 0
 
     # -- leases ------------------------------------------------------------------------------------
@@ -114,7 +115,9 @@ class Pulse:
                 raise CheckpointerClosedError
             lease = self._leases.get(key)
             unwatch = self.watches.add(key, watcher, lease.seen if lease else NOWHERE, signals_only)
-            self._wake_by(time.monotonic() + POLL_SECONDS)
+            self._has_watched = True
+            self._looks_at = min(self._looks_at, time.monotonic() + self._pause)
+            self._wake_by(self._looks_at)
         return unwatch
 
     # -- the thread --------------------------------------------------------------------------------
@@ -145,15 +148,19 @@ class Pulse:
                 before = time.thread_time()
                 self._attempt(self._look)
                 self._pause = min(max(POLL_SECONDS, (time.thread_time() - before) / SHARE), LONGEST_PAUSE)
+            else:
+                self._pause = POLL_SECONDS
         if self._connection is not None:
             self._connection.close()
 
     def _sleep(self) -> bool:
         """Wait until something is due; return False at the end."""
-        polls_at = time.monotonic() + self._pause
         with self._condition:
+            # Short runs follow each other: where one has just watched the next is near, and need not wake this.
+            is_watched = self.watches or self._has_watched
+            self._looks_at, self._has_watched = time.monotonic() + self._pause if is_watched else math.inf, False
             while not self._is_closed:
-                self._wakes_at = min(self._renewal_due, polls_at if self.watches else math.inf)
+                self._wakes_at = min(self._renewal_due, self._looks_at)
                 seconds = self._wakes_at - time.monotonic()
                 if seconds <= 0:
                     return True

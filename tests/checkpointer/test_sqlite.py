@@ -3,6 +3,7 @@ import gc
 import os
 import sqlite3
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -481,6 +482,25 @@ async def test_the_pulse_sleeps_when_there_is_nothing_to_do(store: SqliteCheckpo
     unwatch()
 
     await until(lambda: pulse._wakes_at == float("inf"))
+
+
+async def test_those_who_watch_briefly_one_behind_the_other_do_not_wake_the_pulse_each(
+    store: SqliteCheckpointer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    condition, last, woken_after = store._machinery.pulse._condition, 0.0, list[float]()
+    notify = condition.notify
+
+    def noting() -> None:
+        woken_after.append(time.monotonic() - last)
+        notify()
+
+    monkeypatch.setattr(condition, "notify", noting)
+    for _ in range(200):
+        now = time.monotonic()
+        store.watch(KEY, print, signals_only=True)()
+        last = now
+        await asyncio.sleep(sqlite_pulse.POLL_SECONDS / 5)
+    assert min(woken_after, default=1.0) > sqlite_pulse.POLL_SECONDS  # on a busy machine they are not that near
 
 
 async def test_where_looking_takes_long_it_is_done_less_often(
