@@ -43,9 +43,6 @@ from taf.state.messages import Message
 ReadPrompt: TypeAlias = Callable[[Sequence[PromptBlock]], Any]
 """Turns the content blocks of a prompt into the input of the graph."""
 
-HEIR_SECONDS = 5.0
-"""How long a client that goes by order, and has cancelled, has to prompt again."""
-
 PAGE = 25
 TITLE_LENGTH = 80
 
@@ -151,7 +148,7 @@ class GraphAgent:
         """
         session = self._sessions.get(session_id)
         if session is not None:
-            session.cancel(HEIR_SECONDS if self._connected.goes_by_order else 0.0)
+            session.cancel()
 
     # -- threads -----------------------------------------------------------------------------------
 

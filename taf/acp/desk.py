@@ -72,7 +72,7 @@ class Desk:
 
     def __init__(self, line: Line, session_id: str, *, deadline: float) -> None:
         self._line, self._client, self.session_id, self._deadline = line, line.client, session_id, deadline
-        self.has_forms = line.has_forms
+        self.has_forms, self.goes_by_order = line.has_forms, line.goes_by_order
 
     async def tell(self, updates: Iterable[Update], is_over: Callable[[], bool]) -> None:
         """Send updates, one after another, until the turn that they belong to is over."""
@@ -86,7 +86,7 @@ class Desk:
 
         It answers what it does not know in its turn, if only by an error, and so behind all that was sent before.
         """
-        if not self._line.goes_by_order:
+        if not self.goes_by_order:
             return
         asking = asyncio.ensure_future(self._client.ext_method(SETTLE_METHOD, {}))
         await asyncio.wait({asking}, timeout=SETTLE_SECONDS)

@@ -36,8 +36,8 @@ class Session:
         self._was_cut_short = False
         return turn
 
-    def cancel(self, heir_within: float) -> None:
-        """Cancel the turn that is under way, if one is. ``heir_within``: as for ``Turn.cancel``."""
+    def cancel(self) -> None:
+        """Cancel the turn that is under way, if one is."""
         if self._turn is not None and not self._turn.is_over:
             self._was_cut_short = True
-            self._turn.cancel(heir_within)
+            self._turn.cancel()

@@ -42,6 +42,9 @@ StopReason: TypeAlias = Literal["end_turn", "cancelled", "max_turn_requests"]
 MAX_QUESTIONS = 1000
 """How many questions one turn asks, so that a graph that asks in a circle comes to an end."""
 
+HEIR_SECONDS = 5.0
+"""How long a client that goes by order, and has cancelled, has to prompt again."""
+
 
 class Prompt(NamedTuple):
     """What a client said: the input that the graph gets, its text, and what is known of the session."""
@@ -94,14 +97,14 @@ class Turn:
             self._heirless.cancel()
         self._hush()
 
-    def cancel(self, heir_within: float) -> None:
+    def cancel(self) -> None:
         """Answer at once, and let what runs unwind. A question that is open stays open.
 
-        Above 0 seconds, a newer prompt may come so soon, and answers this one with itself.
+        A client that goes by order mostly prompts again right behind it: that prompt answers this one with itself.
         """
-        if heir_within:
+        if self._desk.goes_by_order:
             self._has_heir = True
-            self._heirless = asyncio.get_running_loop().call_later(heir_within, self.answer, "cancelled")
+            self._heirless = asyncio.get_running_loop().call_later(HEIR_SECONDS, self.answer, "cancelled")
             self._hush()
         else:
             self.answer("cancelled")

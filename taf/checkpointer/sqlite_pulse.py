@@ -158,7 +158,8 @@ class Pulse:
         with self._condition:
             # Short runs follow each other: where one has just watched the next is near, and need not wake this.
             is_watched = self.watches or self._has_watched
-            self._looks_at, self._has_watched = time.monotonic() + self._pause if is_watched else math.inf, False
+            self._looks_at = time.monotonic() + self._pause if is_watched else math.inf
+            self._has_watched = False
             while not self._is_closed:
                 self._wakes_at = min(self._renewal_due, self._looks_at)
                 seconds = self._wakes_at - time.monotonic()

@@ -53,7 +53,7 @@ async def talk_sluggishly(state: AgentState) -> Message:
     for number in range(int(words[1])):
         emit(f"{words[0]}{number} ")
         await asyncio.sleep(0.002)
-        time.sleep(0.25)  # noqa: ASYNC251
+        time.sleep(0.25)  # noqa: ASYNC251 - nothing else in the process is to go on
     return Message.text_message("", role="assistant")
 
 

@@ -9,7 +9,7 @@ import pytest
 from acp.exceptions import RequestError
 
 from taf import AgentState, Message, SqliteCheckpointer, StateGraph, interrupt
-from taf.acp import agent
+from taf.acp import turn
 from tests.acp.client import FORMS, pending, records, talking_to
 
 # -- a plain answer ------------------------------------------------------------------------------------
@@ -239,7 +239,7 @@ async def test_a_client_that_goes_by_order_has_the_answer_to_what_it_cancelled_w
 async def test_a_client_that_goes_by_order_and_says_no_more_has_its_answer_too(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(agent, "HEIR_SECONDS", 0.05)
+    monkeypatch.setattr(turn, "HEIR_SECONDS", 0.05)
     async with talking_to("talking", place, name="textual-chat") as talk:
         session = await talk.new()
         prompt = asyncio.create_task(talk.prompt(session, "word 500"))

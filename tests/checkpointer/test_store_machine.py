@@ -55,7 +55,9 @@ TIMES = st.sampled_from([0.0, 1.5, 1767225600.1234567])
 NUMBER = itertools.count()
 STEPS = 50
 DONE = ("pruned", "posted", "busy or stale")
+"""What a machine has to have done."""
 AGAIN = 10
+"""How often it is run for that, at the most: few random runs may not come to it."""
 
 
 class StoreMachine(RuleBasedStateMachine):

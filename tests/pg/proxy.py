@@ -186,7 +186,7 @@ class _Link:
             answers, to_server = await asyncio.open_connection(*server)
             self._writers.append(to_server)
             up, down = _Line(self._proxy, to_server), _Line(self._proxy, to_client)
-            await self._open(client, up, to_client)
+            await self._open(client, to_client, up)
             steps = (self._pass_requests(client, up), self._pass_answers(answers, down), up.run(), down.run())
             tasks = [asyncio.create_task(step) for step in steps]
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -217,7 +217,7 @@ class _Link:
         for writer in self._writers:
             writer.transport.abort()
 
-    async def _open(self, client: asyncio.StreamReader, up: _Line, to_client: asyncio.StreamWriter) -> None:
+    async def _open(self, client: asyncio.StreamReader, to_client: asyncio.StreamWriter, up: _Line) -> None:
         while True:
             asks_for_encryption, opening = await read_opening(client)
             if not self._loses():

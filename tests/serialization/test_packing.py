@@ -8,6 +8,7 @@ import threading
 from datetime import UTC, datetime, time, timedelta, timezone, tzinfo
 from decimal import Decimal
 from enum import Enum
+from functools import partial
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -18,6 +19,7 @@ from pydantic import BaseModel, TypeAdapter
 
 from taf.errors import NotStorableError
 from taf.serialization import MAX_DEPTH, dumps, loads, pack, packing, unpack
+from tests.cost import cost
 from tests.rounds import rounds
 from tests.serialization.values import Moon, shape, values
 from tests.steady_ids import steady
@@ -198,6 +200,17 @@ def test_marks_that_do_not_fit_give_a_value_error_and_nothing_else(value: Any, m
 def test_a_mark_on_a_wrong_value_is_refused(stored: Any, tag: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         unpack([stored], [((0,), tag)])
+
+
+def test_marking_one_value_again_and_again_takes_no_time() -> None:
+    big = list(range(200_000))
+
+    def refuse(again: int, times: int) -> None:
+        with pytest.raises(ValueError, match="bad type mark"):
+            unpack([list(big)], [((0,), "tuple"), *[((again,), "tuple")] * times])
+
+    for again in (-1, 0):
+        assert cost(partial(refuse, again, 50_000)) < 100 * cost(partial(refuse, again, 1))
 
 
 @pytest.mark.parametrize("again", [-1, 0])
